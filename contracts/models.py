@@ -1,0 +1,92 @@
+"""The Protocols behind which models are exchanged. A bundle is all of them under one id."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.batch import CandidateBatch, ColumnSpec
+from contracts.videos import Video
+
+F32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StepInputs:
+    """One event each of n different users, as the user tower sees it.
+
+    Attributes:
+        items: (n, d) float32 vectors of the videos; zero rows where there is none.
+        actions: (n,) uint8, `contracts.events.Action`.
+        shares: (n,) float32 watched share of the video, NaN where the event does not say.
+        gaps_s: (n,) float32 seconds since the user's event before, 0 for the first.
+    """
+
+    items: F32
+    actions: NDArray[np.uint8]
+    shares: F32
+    gaps_s: F32
+
+
+class UserTower(Protocol):
+    """A recurrence: its hidden state lives in the user's blob and costs O(1) an event."""
+
+    @property
+    def hidden(self) -> int:
+        """Float32 numbers of state a user."""
+
+    @property
+    def dim(self) -> int: ...
+
+    def init(self, interests: F32) -> F32:
+        """(n, hidden) states of people who did nothing yet; `interests` (n, d), zero where unknown."""
+
+    def step(self, state: F32, inputs: StepInputs) -> F32:
+        """(n, hidden) states after one event each. Pure: `state` is not changed."""
+
+    def read_out(self, state: F32) -> F32:
+        """(n, d) unit vectors, zero rows for people of whom nothing is known."""
+
+
+class ItemTower(Protocol):
+    """Turns what is known about a video into a vector; needs no history of it."""
+
+    @property
+    def dim(self) -> int: ...
+
+    def embed(self, videos: Sequence[Video]) -> F32:
+        """(n, d) unit vectors.
+
+        Raises:
+            BadMessageError: on an embedding that is not of the bundle's size.
+        """
+
+    def embed_texts(self, texts: Sequence[str]) -> F32:
+        """(n, d) unit vectors of free text: search queries, onboarding interests."""
+
+
+class Ranker(Protocol):
+    """Heads that say what the viewer would do with each candidate."""
+
+    @property
+    def provides(self) -> tuple[ColumnSpec, ...]:
+        """p_click, p_complete, p_like, p_skip, p_not_interested, watch_s."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the columns that `predict` reads; a missing one is refused at start-up."""
+
+    def predict(self, batch: CandidateBatch) -> Mapping[str, NDArray[Any]]:
+        """(n,) float32 per head."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """User tower, item tower and ranker that belong together, under one id."""
+
+    id: str
+    users: UserTower
+    items: ItemTower
+    ranker: Ranker

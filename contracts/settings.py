@@ -1,0 +1,159 @@
+"""Every setting: one frozen tree, read once by the entry point (`headrace.environment`).
+
+Environment variables are `HEADRACE_<SECTION>__<NAME>`, for example `HEADRACE_REDIS__URL`. An unknown
+one is refused at both levels, so that a typing error cannot be a silent default.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+
+class Section(BaseModel):
+    """A frozen part of the tree that refuses unknown names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class KafkaSettings(Section):
+    """Where the broker is, and how to be let in."""
+
+    bootstrap: str = "127.0.0.1:9092"
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = None
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    ssl_ca_location: Path | None = None
+    ssl_certificate_location: Path | None = None
+    ssl_key_location: Path | None = None
+    topic_prefix: str = Field("", description="Put before every topic's name.")
+    replication_factor: int = Field(1, ge=1)
+    fetch_wait_ms: int = Field(100, ge=1, description="Longest that the broker may hold a fetch.")
+
+
+class RedisSettings(Section):
+    """Where the user state is. `rediss://` is TLS; the URL may carry a password."""
+
+    url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    timeout_s: float = Field(0.05, gt=0, description="Of one read on the feed's path.")
+    write_timeout_s: float = Field(5.0, gt=0)
+    namespace: str = Field("headrace", min_length=1, description="First part of every key.")
+
+
+class StreamSettings(Section):
+    """How a flow reads and writes."""
+
+    process_index: int = Field(0, ge=0, description="k of n: this process takes p mod n = k.")
+    process_count: int = Field(1, ge=1)
+    batch_events: int = Field(5000, ge=1)
+    poll_ms: int = Field(5, ge=1, description="How long a micro-batch may wait to fill.")
+    queue_kbytes: int = Field(32_768, ge=64, description="Bound of what is fetched ahead.")
+    keys_per_write: int = Field(200, ge=1, description="Larger scripts stall the feed's reads.")
+    flush_every_ms: int = Field(1000, ge=1, description="Of the video statistics.")
+    partitions_every_s: float = Field(30.0, gt=0, description="Look for new partitions this often.")
+
+
+class UserSettings(Section):
+    """What the user state remembers, and for how long."""
+
+    session_gap_min: float = Field(30.0, gt=0)
+    affinity_half_life_h: float = Field(72.0, gt=0)
+    shown_for_h: float = Field(
+        6.0, gt=0, description="A video shown is held back at least so long."
+    )
+    ttl_days: float = Field(90.0, gt=0, description="An idle user's state expires after so long.")
+    future_tolerance_ms: int = Field(
+        300_000, ge=0, description="Beyond it the broker's time counts."
+    )
+
+
+class StatsSettings(Section):
+    """Decayed statistics, trending and co-watching."""
+
+    count_half_life_h: float = Field(168.0, gt=0)
+    trend_half_life_h: float = Field(1.0, gt=0)
+    trend_window_min: float = Field(10.0, gt=0, description="A person counts once a video in it.")
+    videos_per_partition: int = Field(32_768, ge=16)
+    viewers_per_partition: int = Field(65_536, ge=16)
+
+
+class IndexSettings(Section):
+    """The live HNSW index. Sizes in rows, see `index_updater.live_index`."""
+
+    m: int = Field(16, ge=4, le=64)
+    ef_construction: int = Field(100, ge=10)
+    ef_search: int = Field(600, ge=10)
+    tail_rows: int = Field(2048, ge=1, description="Exact rows in front of the graph.")
+    pause_ms: float = Field(1.0, gt=0, description="Longest that an insertion holds readers up.")
+    rebuild_tombstones: float = Field(0.25, gt=0, lt=1)
+    recall_floor: float = Field(0.98, gt=0, le=1)
+    recall_every_s: float = Field(20.0, gt=0)
+    snapshot_dir: Path | None = None
+    snapshot_every_s: float = Field(300.0, gt=0)
+    snapshot_max_age_days: float = Field(20.0, gt=0, description="Older ones are not booted from.")
+
+
+class FeedSettings(Section):
+    """Sizes, deadlines and weights of the funnel."""
+
+    deadline_ms: float = Field(150.0, gt=0, description="Of the whole request.")
+    source_deadline_ms: float = Field(40.0, gt=0)
+    after_wait_ms: float = Field(
+        400.0, ge=0, description="How long a position token may hold a feed."
+    )
+    two_tower: int = Field(300, ge=1)
+    neighbours: int = Field(100, ge=1)
+    trending: int = Field(50, ge=1)
+    similar: int = Field(50, ge=1)
+    fresh: int = Field(50, ge=1)
+    freshness_half_life_d: float = Field(7.0, gt=0)
+    mmr_lambda: float = Field(0.7, ge=0, le=1)
+    explore_every: int = Field(10, ge=2, description="One slot in so many is given to exploration.")
+    explore_below_impressions: float = Field(50.0, ge=0)
+
+
+class ApiSettings(Section):
+    """The HTTP server."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65535)
+    workers: int = Field(1, ge=1)
+    token_secret: SecretStr | None = Field(None, description="Signs tracking and page tokens.")
+    keys: tuple[SecretStr, ...] = Field(
+        (), description="If any, a request has to bear one of them."
+    )
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    max_body_bytes: int = Field(4 << 20, ge=1024)
+    metrics_dir: Path | None = Field(None, description="Shared by the worker processes.")
+
+
+class MetricsSettings(Section):
+    """Where a flow serves its own /metrics. Port 0: none."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(0, ge=0, le=65535)
+
+
+class ModelSettings(Section):
+    """Which bundle turns videos and viewers into vectors."""
+
+    bundle: str = "day0"
+    directory: Path | None = Field(None, description="Where bundles live; day0 needs none.")
+
+
+class Settings(Section):
+    """The root of the tree."""
+
+    kafka: KafkaSettings = KafkaSettings()
+    redis: RedisSettings = RedisSettings()
+    stream: StreamSettings = StreamSettings()
+    user: UserSettings = UserSettings()
+    stats: StatsSettings = StatsSettings()
+    index: IndexSettings = IndexSettings()
+    feed: FeedSettings = FeedSettings()
+    api: ApiSettings = ApiSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    model: ModelSettings = ModelSettings()
+    data: Path | None = Field(None, description="HEADRACE_DATA: folder of public logs to replay.")

@@ -1,0 +1,151 @@
+"""The vector flow: published videos -> item tower, in micro-batches -> `video-vectors`.
+
+Its output is states, never increments: a replay publishes the same records again, and readers pass
+over what is older than what they hold. So the position moves after Kafka has the vectors.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from contracts.errors import BadMessageError, UnavailableError
+from contracts.metrics import VECTORS
+from contracts.models import F32, Bundle
+from contracts.topics import VIDEO_VECTORS
+from contracts.videos import Video, VideoVector, decode_video, encode_vector
+from operators.event_columns import Bad, RawMessages
+from streams.catalog_follower import SOURCE_HEADER
+from streams.dead_letters import DeadLetters
+from streams.kafka import Headers, Publisher
+from streams.reader import Batch, PartitionReader
+from streams.user_store import UserStore
+
+Record = tuple[int, bytes, bytes | None, Headers]
+
+FLOW: Final = "video-vectors"
+TOPICS: Final = ("videos",)
+_FLUSH_S: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VideoBatch:
+    """A decoded micro-batch: rows of `raw` that publish, that remove, and that are bad."""
+
+    source: Batch
+    raw: RawMessages
+    published: Sequence[tuple[int, Video]]
+    removed: Sequence[tuple[int, bytes]]
+    bad: Sequence[Bad]
+
+
+def decode_videos(batch: Batch) -> VideoBatch:
+    """Decode; nothing raises."""
+    raw = batch.messages["videos"]
+    published, removed, bad = [], [], []
+    for i, value in enumerate(raw.values):
+        try:
+            if value is None:
+                removed.append((i, _key(raw.keys[i])))
+                continue
+            video = decode_video(value)
+        except BadMessageError as e:
+            bad.append(Bad(i, str(e)))
+            continue
+        if video.status == "removed":
+            removed.append((i, video.video_id.encode()))
+        else:
+            published.append((i, video))
+    return VideoBatch(batch, raw, published, removed, bad)
+
+
+def _key(key: bytes | None) -> bytes:
+    if not key:
+        raise BadMessageError("a null video needs the video's id as its key")
+    return key
+
+
+@dataclass(frozen=True, slots=True)
+class VectorWriter:
+    """The sink's step: one batch of videos, published when `write` returns."""
+
+    bundle: Bundle
+    publisher: Publisher
+    letters: DeadLetters
+    store: UserStore
+    reader: PartitionReader
+
+    def write(self, batch: VideoBatch) -> None:
+        """Embed and publish, then move the position.
+
+        Raises:
+            FencedError: the stored position moved; the batch has to be read again.
+            UnavailableError, redis.RedisError: try again.
+        """
+        vectors, bad = self._embed(batch.published)
+        self.letters.send("videos", batch.raw, [*batch.bad, *bad], "malformed")
+        failed: list[str] = []
+        messages = self._records(batch, vectors)
+        for _, key, value, headers in sorted(messages, key=lambda m: m[0]):
+            self.publisher.produce(
+                VIDEO_VECTORS.name,
+                key,
+                value,
+                lambda error, _: failed.append(str(error)) if error else None,
+                headers,
+            )
+        self.publisher.flush(_FLUSH_S)
+        if failed:
+            raise UnavailableError(f"vectors were refused: {failed[0]}")
+        VECTORS.labels("embedded").inc(len(vectors))
+        VECTORS.labels("removed").inc(len(batch.removed))
+        self.store.move(batch.source.before, batch.source.after)
+        self.reader.moved(batch.source)
+
+    def _records(self, batch: VideoBatch, vectors: dict[int, F32]) -> list[Record]:
+        """(row, key, value, headers) of everything to publish."""
+        raw = batch.raw
+        place = [
+            f"{int(k) & 0xFF_FFFF}:{int(o)}".encode()
+            for k, o in zip(raw.slot_keys, raw.offsets, strict=True)
+        ]
+        out: list[Record] = [
+            (i, key, None, [(SOURCE_HEADER, place[i])]) for i, key in batch.removed
+        ]
+        for i, video in batch.published:
+            if i in vectors:
+                record = VideoVector(
+                    video=video_without_embedding(video),
+                    bundle=self.bundle.id,
+                    vector=vectors[i].astype("<f4").tobytes(),
+                    source_partition=int(raw.slot_keys[i]) & 0xFF_FFFF,
+                    source_offset=int(raw.offsets[i]),
+                    produced_ms=int(raw.broker_ms[i]),
+                )
+                out.append((i, video.video_id.encode(), encode_vector(record), []))
+        return out
+
+    def _embed(self, published: Sequence[tuple[int, Video]]) -> tuple[dict[int, F32], list[Bad]]:
+        """Row -> (d,) vector; a video that the tower refuses does not take the others with it."""
+        if not published:
+            return {}, []
+        try:
+            vectors = self.bundle.items.embed([video for _, video in published])
+            return {i: vectors[n] for n, (i, _) in enumerate(published)}, []
+        except BadMessageError:
+            pass
+        good: dict[int, F32] = {}
+        bad: list[Bad] = []
+        for i, video in published:
+            try:
+                good[i] = np.asarray(self.bundle.items.embed([video])[0])
+            except BadMessageError as e:
+                bad.append(Bad(i, str(e)))
+        return good, bad
+
+
+def video_without_embedding(video: Video) -> Video:
+    """The vector is what embedding and description became: followers need not carry them."""
+    return msgspec.structs.replace(video, embedding=None, description="")

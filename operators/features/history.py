@@ -1,0 +1,71 @@
+"""The last videos with action, time and watched share: what a state can be derived from again."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.events import Action
+from contracts.user_record import HISTORY, UNKNOWN_SHARE
+from operators.features.protocol import Records, Round
+from operators.signals import taste
+
+_MOST: Final = 250  # hundredths: 2.5 times through
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class History:
+    """Events about videos, newest first.
+
+    Attributes:
+        ids: (n,) int64; at_s: (n,) uint32; actions: (n,) uint8; shares: (n,) float32, NaN unknown.
+    """
+
+    ids: NDArray[np.int64]
+    at_s: NDArray[np.uint32]
+    actions: NDArray[np.uint8]
+    shares: NDArray[np.float32]
+
+
+def fold(records: Records, rounds: Round) -> None:
+    """Append the event, if it names a video."""
+    events = rounds.events
+    rows = np.flatnonzero(events["video"] != 0)
+    slot = records["hist_n"][rows] % HISTORY
+    share = np.clip(events["share"][rows] * 100, 0, _MOST)
+    records["hist_video"][rows, slot] = events["video"][rows]
+    records["hist_s"][rows, slot] = (events["ts_ms"][rows] // 1000) & 0xFFFF_FFFF
+    records["hist_action"][rows, slot] = events["action"][rows]
+    records["hist_share"][rows, slot] = np.where(np.isnan(share), UNKNOWN_SHARE, share)
+    records["hist_n"][rows] += 1
+
+
+def recent(state: Any, n: int = HISTORY) -> History:
+    """The last `n` events about videos of one record, in the order of arrival, newest first."""
+    total = int(state["hist_n"])
+    slots = np.arange(total - 1, max(total - min(n, HISTORY), 0) - 1, -1) % HISTORY
+    share = state["hist_share"][slots]
+    return History(
+        state["hist_video"][slots],
+        state["hist_s"][slots],
+        state["hist_action"][slots],
+        np.where(share == UNKNOWN_SHARE, np.float32(np.nan), share / np.float32(100)),
+    )
+
+
+def liked_videos(state: Any, n: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Up to `n` videos that the person took to lately, newest first, and how much (m,) > 0.
+
+    A video's events add up; one that was skipped or refused in sum is left out.
+    """
+    past = recent(state)
+    events = np.zeros(len(past.ids), [("action", "u1"), ("share", "f4"), ("rating", "f4")])
+    events["action"], events["share"], events["rating"] = past.actions, past.shares, np.nan
+    weight = taste(events)
+    weight[past.actions == Action.HOVER] = 0
+    unique, first, inverse = np.unique(past.ids, return_index=True, return_inverse=True)
+    total = np.bincount(inverse, weight, len(unique)).astype(np.float32)
+    newest = np.argsort(first)
+    newest = newest[total[newest] > 0][:n]
+    return unique[newest], total[newest]

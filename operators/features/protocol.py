@@ -1,0 +1,56 @@
+"""The two sides of a feature."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.batch import CandidateBatch, Column, ColumnSpec
+from contracts.settings import UserSettings
+
+Records = NDArray[Any]  # (m,) of contracts.user_record.user_dtype
+Read = Callable[[Any, CandidateBatch, int, int], Column]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Round:
+    """At most one event a user: event i belongs to record i.
+
+    Attributes:
+        events: (m,) of `operators.event_columns.EVENT`.
+        weight: (m,) float32, `operators.signals.taste`.
+        queries: (m,) bytes of searches, empty where the event is none; None if there is no search.
+    """
+
+    events: NDArray[Any]
+    weight: NDArray[np.float32]
+    queries: NDArray[np.bytes_] | None
+    settings: UserSettings
+
+
+class Fold(Protocol):
+    """Changes the records in place by one event each. Must treat every record alone."""
+
+    def __call__(self, records: Records, rounds: Round, /) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """The read side: one column of the ranker.
+
+    `read(state, batch, now_ms, language)` is only called with a state; without one every row has
+    the declared default.
+    """
+
+    spec: ColumnSpec
+    read: Read
+    needs_state: bool = True
+
+    def values(self, state: Any, batch: CandidateBatch, now_ms: int, language: int) -> Column:
+        """(n, *shape) of the declared dtype for one viewer (a record or None) and n candidates."""
+        if state is None and self.needs_state:
+            return self.spec.filled(len(batch))
+        column = self.read(state, batch, now_ms, language)
+        return np.broadcast_to(column, (len(batch), *self.spec.shape)).astype(self.spec.dtype)

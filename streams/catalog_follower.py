@@ -1,0 +1,85 @@
+"""`video-vectors` -> the columnar catalog, for every process that needs to know what a video is."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from confluent_kafka import Message
+from operators.catalog import Catalog
+
+from contracts.batch import Ids
+from contracts.errors import BadMessageError
+from contracts.ids import hash64
+from contracts.models import F32
+from contracts.videos import VideoVector, decode_vector
+
+_log = logging.getLogger(__name__)
+SOURCE_HEADER: Final = "source"  # "partition:offset" on `videos` of what a tombstone removes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Change:
+    """What a run of messages did to the catalog, in order: first removals, then upserts.
+
+    Attributes:
+        removed: (m,) ids that are gone.
+        ids, vectors: (n,) and (n, d) float32 of new or changed videos.
+        produced_ms: (n,) int64 producer's timestamps of those.
+    """
+
+    removed: Ids
+    ids: Ids
+    vectors: F32
+    produced_ms: Ids
+
+
+def apply_vectors(catalog: Catalog, bundle_id: str, messages: Sequence[Message]) -> Change:
+    """Bring the catalog forward by messages of `video-vectors`; a later one of a video wins.
+
+    Vectors of another bundle are left out: a score never mixes bundles.
+    """
+    latest: dict[bytes, Message] = {}
+    for m in messages:
+        key = m.key() or b""
+        latest.pop(key if isinstance(key, bytes) else key.encode(), None)
+        latest[key if isinstance(key, bytes) else key.encode()] = m
+    removed, records = [], []
+    for key, m in latest.items():
+        value = m.value()
+        if value is None:
+            video_id = key.decode("utf-8", "replace")
+            if catalog.remove(video_id, _version(m)):
+                removed.append(hash64(video_id))
+            continue
+        try:
+            record = decode_vector(value)
+        except BadMessageError as e:  # only the engine writes here: a bug, said and passed over
+            _log.error("video-vectors %s@%s: %s", m.partition(), m.offset(), e)
+            continue
+        if record.bundle == bundle_id and len(record.vector) == 4 * catalog.dim:
+            records.append(record)
+    return _upsert(catalog, records, removed)
+
+
+def _upsert(catalog: Catalog, records: Sequence[VideoVector], removed: Sequence[int]) -> Change:
+    vectors = np.frombuffer(b"".join(r.vector for r in records), np.float32)
+    vectors = vectors.reshape(len(records), catalog.dim)
+    versions = [(r.source_partition, r.source_offset) for r in records]
+    applied = catalog.upsert([r.video for r in records], vectors, versions)
+    kept = [r for r, ok in zip(records, applied.tolist(), strict=True) if ok]
+    return Change(
+        np.array(removed, np.int64),
+        np.array([hash64(r.video.video_id) for r in kept], np.int64),
+        vectors[applied],
+        np.array([r.produced_ms for r in kept], np.int64),
+    )
+
+
+def _version(message: Message) -> tuple[int, int] | None:
+    raw = dict(message.headers() or []).get(SOURCE_HEADER)
+    if raw is None:
+        return None
+    partition, _, offset = (raw if isinstance(raw, str) else raw.decode()).partition(":")
+    return int(partition), int(offset)

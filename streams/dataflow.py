@@ -1,0 +1,138 @@
+"""The Bytewax shell around a flow: source -> decode -> sink, one process, stopped by a flag.
+
+Bytewax's own recovery is not used: state and position lie together in Redis, and the sink moves the
+position last. Killed anywhere, a flow reads again what it had not finished.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final, Generic, TypeVar
+
+import bytewax.operators as op
+import redis
+from bytewax._bytewax import run_main
+from bytewax.dataflow import Dataflow
+from bytewax.inputs import DynamicSource, StatelessSourcePartition
+from bytewax.outputs import DynamicSink, StatelessSinkPartition
+
+from contracts.errors import FencedError, UnavailableError
+from contracts.metrics import FENCED
+from streams.reader import Batch, PartitionReader
+
+_log = logging.getLogger(__name__)
+_FIRST_WAIT_S: Final = 0.05
+_LONGEST_WAIT_S: Final = 1.0
+D = TypeVar("D")
+
+
+class _Partition(StatelessSourcePartition[Batch]):
+    """All partitions of this process as one Bytewax partition."""
+
+    def __init__(self, loop: "_Loop[Any]") -> None:
+        self._loop = loop
+
+    def next_batch(self) -> list[Batch]:
+        if self._loop.stop.is_set():
+            raise StopIteration
+        if (
+            self._loop.in_flight
+        ):  # the writer is behind: fetch nothing, librdkafka's queue is bounded
+            return []
+        batch = self._loop.retry(self._loop.reader.poll)
+        self._loop.in_flight = batch is not None
+        return [] if batch is None else [batch]
+
+    def next_awake(self) -> datetime | None:
+        return None
+
+
+class _Source(DynamicSource[Batch]):
+    def __init__(self, loop: "_Loop[Any]") -> None:
+        self._loop = loop
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> _Partition:
+        return _Partition(self._loop)
+
+
+class _SinkPartition(StatelessSinkPartition[Any]):
+    def __init__(self, loop: "_Loop[Any]") -> None:
+        self._loop = loop
+
+    def write_batch(self, items: list[Any]) -> None:
+        for item in items:
+            self._loop.write_one(item)
+
+
+class _Sink(DynamicSink[Any]):
+    def __init__(self, loop: "_Loop[Any]") -> None:
+        self._loop = loop
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> _SinkPartition:
+        return _SinkPartition(self._loop)
+
+
+class _Loop(Generic[D]):
+    """What source and sink share: one batch is under way at a time."""
+
+    def __init__(
+        self, name: str, reader: PartitionReader, write: Callable[[D], None], stop: threading.Event
+    ) -> None:
+        self.name, self.reader, self.write, self.stop = name, reader, write, stop
+        self.in_flight = False
+
+    def write_one(self, item: D) -> None:
+        """Write until it is durable; a batch whose position has moved is read again instead."""
+        try:
+            self.retry(lambda: self.write(item))
+        except FencedError as e:
+            FENCED.labels(self.name).inc()
+            _log.warning("%s: %s; reading on from the stored position", self.name, e)
+            self.retry(self.reader.rewind)
+        self.in_flight = False
+
+    def retry(self, action: Callable[[], Any]) -> Any:
+        """`action()`, again and again while a service is away; None once the flow has to stop."""
+        wait_s = _FIRST_WAIT_S
+        while not self.stop.is_set():
+            try:
+                return action()
+            except (UnavailableError, redis.RedisError) as e:
+                if isinstance(e, redis.ResponseError) and not _may_pass(e):
+                    raise
+                _log.warning("%s waits: %s", self.name, e)
+                self.stop.wait(wait_s)
+                wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+        return None
+
+
+def _may_pass(error: redis.ResponseError) -> bool:
+    """Whether Redis may take the same command later: it is full, loading, or a replica for now."""
+    text = str(error)
+    return any(
+        word in text for word in ("OOM", "LOADING", "READONLY", "BUSY", "MISCONF", "CLUSTER")
+    )
+
+
+def run_flow(
+    name: str,
+    reader: PartitionReader,
+    decode: Callable[[Batch], D],
+    write: Callable[[D], None],
+    stop: threading.Event,
+) -> None:
+    """Run one flow until `stop` is set; what was fetched and not written is read again next time.
+
+    Delivery: `write` is called at least once for every batch, in order, and is retried while Kafka
+    or Redis is away. It is `write` that makes the effect exactly-once.
+    """
+    loop = _Loop(name, reader, write, stop)
+    loop.retry(reader.open)
+    flow = Dataflow(name.replace("-", "_"))
+    batches = op.input("kafka", flow, _Source(loop))
+    op.output("state", op.map("decode", batches, decode), _Sink(loop))
+    try:
+        run_main(flow)  # type: ignore[no-untyped-call]
+    finally:
+        reader.close()

@@ -1,0 +1,154 @@
+"""Following a compacted topic from its beginning (or a snapshot's offsets), in every replica."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+
+from contracts.errors import UnavailableError
+from contracts.settings import KafkaSettings
+from streams.kafka import client_config
+from streams.topics import admin, describe
+
+_log = logging.getLogger(__name__)
+_TIMEOUT_S: Final = 10.0
+_BATCH: Final = 2000
+_PARTITIONS_EVERY: Final = 300  # polls of at most 0.1 s: look for new partitions each ~30 s
+
+Apply = Callable[[str, Sequence[Message]], None]  # logical topic, messages in offset order
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """How far a follower has come: source ("video-vectors:2") -> (topic id, next offset)."""
+
+    offsets: Mapping[str, tuple[str, int]]
+
+
+class TopicFollower:
+    """Calls `apply` with every message of some topics, in a thread of its own.
+
+    `caught_up` is set once everything that was there at the start has been applied. Kafka going
+    away is waited out; what was applied stays.
+    """
+
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        topics: Sequence[str],
+        apply: Apply,
+        start: Followed | None = None,
+        *,
+        on_idle: Callable[[], None] | None = None,
+    ) -> None:
+        self._kafka, self._topics, self._apply = kafka, tuple(topics), apply
+        self._on_idle = on_idle
+        self._start = dict(start.offsets) if start else {}
+        self._at: dict[str, tuple[str, int]] = {}
+        self._ends: dict[str, int] = {}
+        self.caught_up = threading.Event()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
+
+    @property
+    def followed(self) -> Followed:
+        """A consistent copy, if taken from inside `apply` or `on_idle`."""
+        return Followed(dict(self._at))
+
+    def start(self) -> None:
+        """Begin in the background."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop and wait for the thread."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(10.0)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._follow()
+            except (UnavailableError, KafkaException) as e:
+                _log.warning("follower waits: %s", e)
+                self._stop.wait(0.5)
+
+    def _follow(self) -> None:
+        prefix = self._kafka.topic_prefix
+        consumer = Consumer(
+            client_config(self._kafka)
+            | {
+                "group.id": f"{prefix}headrace.follower",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "fetch.queue.backoff.ms": 10,
+                "fetch.wait.max.ms": self._kafka.fetch_wait_ms,
+            }
+        )
+        try:
+            self._assign(consumer)
+            polls = 0
+            while not self._stop.is_set():
+                self._step(consumer)
+                polls += 1
+                if polls % _PARTITIONS_EVERY == 0 and self._changed():
+                    return
+        finally:
+            consumer.close()
+
+    def _assign(self, consumer: Consumer) -> None:
+        prefix = self._kafka.topic_prefix
+        found = describe(admin(self._kafka), [prefix + t for t in self._topics], _TIMEOUT_S)
+        parts = []
+        for topic in self._topics:
+            topic_id, count = found[prefix + topic]
+            for p in range(count):
+                source, part = f"{topic}:{p}", TopicPartition(prefix + topic, p)
+                low, high = consumer.get_watermark_offsets(part, timeout=_TIMEOUT_S)
+                known = self._at.get(source) or self._start.get(source)
+                at = known[1] if known and known[0] == topic_id and low <= known[1] <= high else low
+                self._at[source], self._ends[source] = (topic_id, at), high
+                parts.append(TopicPartition(prefix + topic, p, at))
+        consumer.assign(parts)
+        self._look_if_caught_up()
+
+    def _step(self, consumer: Consumer) -> None:
+        got = [m for m in consumer.consume(1, 0.1) if m.error() is None]
+        if got:
+            got += [m for m in consumer.consume(_BATCH - 1, 0.0) if m.error() is None]
+        by_topic: dict[str, list[Message]] = {}
+        prefix = len(self._kafka.topic_prefix)
+        for m in got:
+            by_topic.setdefault((m.topic() or "")[prefix:], []).append(m)
+        for topic, messages in by_topic.items():
+            self._apply(topic, messages)
+        for m in got:
+            source = f"{(m.topic() or '')[prefix:]}:{m.partition()}"
+            self._at[source] = (self._at[source][0], (m.offset() or 0) + 1)
+        if not self.caught_up.is_set():
+            if not got:  # a compacted topic's last offsets may hold no message: ask where we stand
+                for tp in consumer.position(consumer.assignment()):
+                    source = f"{tp.topic[prefix:]}:{tp.partition}"
+                    if tp.offset >= 0:
+                        self._at[source] = (self._at[source][0], tp.offset)
+            self._look_if_caught_up()
+        if self._on_idle is not None and len(got) < _BATCH:
+            self._on_idle()
+
+    def _look_if_caught_up(self) -> None:
+        if all(self._at[source][1] >= end for source, end in self._ends.items()):
+            self.caught_up.set()
+
+    def _changed(self) -> bool:
+        """Whether a topic has new partitions or was recreated; an absent broker says no."""
+        prefix = self._kafka.topic_prefix
+        try:
+            found = describe(admin(self._kafka), [prefix + t for t in self._topics], 2.0)
+        except UnavailableError:
+            return False
+        now = {f"{t}:{p}" for t in self._topics for p in range(found[prefix + t][1])}
+        ids = {found[prefix + t][0] for t in self._topics}
+        return now != set(self._at) or any(i not in ids for i, _ in self._at.values())

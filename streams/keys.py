@@ -1,0 +1,23 @@
+"""Redis keys. `{0}` is the bucket: everything that one script touches lies in one hash slot."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Keys of one deployment, all of them below `namespace`."""
+
+    namespace: str
+    bucket: int = 0
+
+    def user(self, user_id: str) -> str:
+        """The user's blob."""
+        return f"{self.namespace}:{{{self.bucket}}}:user:{user_id}"
+
+    def positions(self, flow: str) -> str:
+        """Hash: source ("events:3") -> stored position of a flow."""
+        return f"{self.namespace}:{{{self.bucket}}}:positions:{flow}"
+
+    def stats(self, source: str) -> str:
+        """Hash: statistics of one source partition; `position` is the offset they contain."""
+        return f"{self.namespace}:{{{self.bucket}}}:stats:{source}"

@@ -1,0 +1,260 @@
+"""The Kafka source: partitions assigned by hand, from positions that lie beside the state.
+
+No consumer group decides who reads what: process k of n takes the partitions p with p mod n = k,
+and a batch that was not written is read again from the stored position. The group's offsets are only
+mirrored, for everybody's lag tools.
+"""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from contracts.errors import UnavailableError
+from contracts.metrics import GENERATIONS, LAG, MESSAGES_LOST
+from contracts.settings import KafkaSettings, StreamSettings
+from operators.event_columns import RawMessages
+from operators.offsets import TOPIC_CODES, slot_key
+from streams.kafka import client_config
+from streams.positions import Stored
+from streams.topics import admin, describe
+
+_log = logging.getLogger(__name__)
+_TIMEOUT_S: Final = 10.0
+_FIRST_MESSAGE_S: Final = 0.05
+# Errors after which librdkafka has lost its place or its topic: look at the broker afresh.
+_LOST_PLACE: Final = frozenset(
+    {
+        KafkaError._AUTO_OFFSET_RESET,  # noqa: SLF001 (librdkafka's own name)
+        KafkaError.OFFSET_OUT_OF_RANGE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.UNKNOWN_TOPIC_ID,
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
+    }
+)
+
+
+class Positions(Protocol):
+    """Where a flow keeps its positions."""
+
+    def load(self, sources: Sequence[str]) -> Mapping[str, Stored | None]: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """One micro-batch.
+
+    Attributes:
+        messages: logical topic -> its messages, each partition in offset order.
+        before: source ("events:3") -> the stored position that the batch was read from, "" if none.
+        after: source -> the position once the batch is folded.
+    """
+
+    messages: Mapping[str, RawMessages]
+    before: Mapping[str, str]
+    after: Mapping[str, Stored]
+
+
+class PartitionReader:
+    """Reads this process's partitions of some topics, in micro-batches.
+
+    Not thread-safe: `poll`, `moved` and `rewind` belong to the thread of the flow.
+    """
+
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        stream: StreamSettings,
+        flow: str,
+        topics: Sequence[str],
+        positions: Positions,
+    ) -> None:
+        self._prefix, self._stream, self._positions = kafka.topic_prefix, stream, positions
+        self._topics = tuple(topics)
+        self._admin = admin(kafka)
+        self._consumer = Consumer(
+            client_config(kafka)
+            | {
+                "group.id": f"{kafka.topic_prefix}headrace.{flow}",
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "auto.offset.reset": "error",  # a position outside its partition is ours to judge
+                "queued.max.messages.kbytes": stream.queue_kbytes,
+                # The default of 1000 ms starves a flow that is faster than the fetches.
+                "fetch.queue.backoff.ms": 10,
+                "fetch.wait.max.ms": kafka.fetch_wait_ms,
+                "fetch.message.max.bytes": 4 << 20,
+            }
+        )
+        self._at: dict[str, Stored] = {}
+        self._stored: dict[str, str] = {}
+        self._looked_at = 0.0
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The partitions that this process reads, as "events:3"."""
+        return tuple(self._at)
+
+    def open(self) -> None:
+        """Find the partitions and start at their stored positions.
+
+        Raises:
+            UnavailableError: Kafka does not answer, or a topic does not exist.
+        """
+        found = describe(self._admin, [self._prefix + t for t in self._topics], _TIMEOUT_S)
+        mine = {
+            f"{topic}:{p}": found[self._prefix + topic][0]
+            for topic in self._topics
+            for p in range(found[self._prefix + topic][1])
+            if p % self._stream.process_count == self._stream.process_index
+        }
+        stored = self._positions.load(list(mine))
+        self._at = {source: self._judge(source, mine[source], stored[source]) for source in mine}
+        self._stored = {s: "" if stored[s] is None else str(stored[s]) for s in mine}
+        self._consumer.assign([self._partition(s, at.offset) for s, at in self._at.items()])
+        self._looked_at = time.monotonic()
+
+    rewind = open  # after a fence, or a lost place: read the positions again and go there
+
+    def _judge(self, source: str, topic_id: str, stored: Stored | None) -> Stored:
+        """Where to begin: the stored position, if it still means something."""
+        topic = source.rpartition(":")[0]
+        try:
+            low, high = self._consumer.get_watermark_offsets(
+                self._partition(source), timeout=_TIMEOUT_S
+            )
+        except KafkaException as e:
+            raise UnavailableError(f"{source}: {e}") from None
+        if stored is None:
+            return Stored(0, topic_id, low)
+        if stored.topic_id != topic_id or stored.offset > high:
+            GENERATIONS.labels(topic).inc()
+            _log.error("topic %s was recreated (position %s, end %d): reading anew from %d",
+                       source, stored, high, low)  # fmt: skip
+            return Stored(stored.generation + 1, topic_id, low)
+        if stored.offset < low:
+            MESSAGES_LOST.labels(topic).inc(low - stored.offset)
+            _log.error("%s: retention deleted %d messages before they were read",
+                       source, low - stored.offset)  # fmt: skip
+            return Stored(stored.generation, topic_id, low)
+        return stored
+
+    def _partition(self, source: str, offset: int = 0) -> TopicPartition:
+        topic, _, partition = source.rpartition(":")
+        return TopicPartition(self._prefix + topic, int(partition), offset)
+
+    def poll(self) -> Batch | None:
+        """The next micro-batch, None if nothing came; waits at most ~50 ms.
+
+        Raises:
+            UnavailableError: the place was lost and the broker does not say why.
+        """
+        if time.monotonic() - self._looked_at > self._stream.partitions_every_s:
+            self._refresh()
+        got = self._consumer.consume(1, _FIRST_MESSAGE_S)
+        if not got:
+            return None
+        if self._stream.batch_events > 1:
+            got += self._consumer.consume(
+                self._stream.batch_events - 1, self._stream.poll_ms / 1000
+            )
+        usable = [m for m in got if m.error() is None]
+        if len(usable) < len(got):
+            self._on_errors([m.error() for m in got if m.error() is not None])
+        return self._batch(usable) if usable else None
+
+    def _on_errors(self, errors: Sequence[KafkaError | None]) -> None:
+        lost = {e.code() for e in errors if e is not None} & _LOST_PLACE
+        for error in errors:
+            _log.warning("kafka: %s", error)
+        if lost:
+            self.rewind()
+
+    def _refresh(self) -> None:
+        """Notice new partitions, recreated topics and lag; a broker that is away is no error."""
+        self._looked_at = time.monotonic()
+        for source, at in self._at.items():
+            topic, _, partition = source.rpartition(":")
+            try:
+                _, high = self._consumer.get_watermark_offsets(
+                    self._partition(source), timeout=1.0, cached=True
+                )
+                LAG.labels(topic, partition).set(max(high - at.offset, 0))
+            except KafkaException:
+                return
+        try:
+            found = describe(self._admin, [self._prefix + t for t in self._topics], 2.0)
+        except UnavailableError:
+            return
+        known = {(s.rpartition(":")[0], at.topic_id) for s, at in self._at.items()}
+        count = sum(
+            len(range(self._stream.process_index, n, self._stream.process_count))
+            for _, n in found.values()
+        )
+        ids = {(t, found[self._prefix + t][0]) for t in self._topics}
+        if count != len(self._at) or not known <= ids:
+            _log.warning("the partitions of %s have changed: assigning anew", self._topics)
+            self.open()
+
+    def _batch(self, messages: Sequence[Message]) -> Batch | None:
+        by_topic: dict[str, list[Message]] = {t: [] for t in self._topics}
+        sources: set[str] = set()
+        after: dict[str, int] = {}
+        for m in messages:
+            topic = (m.topic() or "")[len(self._prefix) :]
+            source, offset = f"{topic}:{m.partition()}", m.offset() or 0
+            at = self._at.get(source)
+            # Fetched before a rewind: a seek does not empty what was queued by then.
+            if at is None or offset != max(after.get(source, at.offset), offset):
+                continue
+            by_topic[topic].append(m)
+            sources.add(source)
+            after[source] = offset + 1
+        if not sources:
+            return None
+        raw = {topic: self._raw(topic, got) for topic, got in by_topic.items() if got}
+        moved = {s: Stored(self._at[s].generation, self._at[s].topic_id, after[s]) for s in sources}
+        return Batch(raw, {s: self._stored[s] for s in sources}, moved)
+
+    def _raw(self, topic: str, messages: Sequence[Message]) -> RawMessages:
+        n = len(messages)
+        partitions = np.fromiter((m.partition() for m in messages), np.int64, n)
+        code = TOPIC_CODES.get(topic)
+        keys = np.zeros(n, np.int64)
+        for p in set(partitions.tolist()) if code else ():
+            keys[partitions == p] = slot_key(self._at[f"{topic}:{p}"].generation, topic, p)
+        return RawMessages(
+            [m.value() for m in messages],
+            [m.key() for m in messages],
+            partitions if code is None else keys,
+            np.fromiter((m.offset() for m in messages), np.int64, n),
+            np.fromiter((max(m.timestamp()[1], 0) for m in messages), np.int64, n),
+        )
+
+    def moved(self, batch: Batch) -> None:
+        """The batch is durable: remember, and mirror it to the consumer group."""
+        self._at.update(batch.after)
+        self._stored.update({s: str(p) for s, p in batch.after.items()})
+        try:
+            self._consumer.commit(
+                offsets=[self._partition(s, p.offset) for s, p in batch.after.items()],
+                asynchronous=True,
+            )
+        except KafkaException as e:  # only lag tools read it
+            _log.debug("group offsets not mirrored: %s", e)
+        for source, at in batch.after.items():
+            topic, _, partition = source.rpartition(":")
+            try:
+                _, high = self._consumer.get_watermark_offsets(self._partition(source), cached=True)
+            except KafkaException:
+                continue
+            LAG.labels(topic, partition).set(max(high - at.offset, 0))
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._consumer.close()
