@@ -102,7 +102,7 @@ class VectorWriter:
         VECTORS.labels("embedded").inc(len(vectors))
         VECTORS.labels("removed").inc(len(batch.removed))
         self.store.move(batch.source.before, batch.source.after)
-        self.reader.moved(batch.source)
+        self.reader.stored(batch.source.after)
 
     def _records(self, batch: VideoBatch, vectors: dict[int, F32]) -> list[Record]:
         """(row, key, value, headers) of everything to publish."""

@@ -42,6 +42,8 @@ class _Partition(StatelessSourcePartition[Batch]):
             return []
         batch = self._loop.retry(self._loop.reader.poll)
         self._loop.in_flight = batch is not None
+        if batch is None:
+            self._loop.when_idle()
         return [] if batch is None else [batch]
 
     def next_awake(self) -> datetime | None:
@@ -77,20 +79,34 @@ class _Loop(Generic[D]):
     """What source and sink share: one batch is under way at a time."""
 
     def __init__(
-        self, name: str, reader: PartitionReader, write: Callable[[D], None], stop: threading.Event
+        self,
+        name: str,
+        reader: PartitionReader,
+        write: Callable[[D], None],
+        idle: Callable[[], None] | None,
+        stop: threading.Event,
     ) -> None:
         self.name, self.reader, self.write, self.stop = name, reader, write, stop
+        self.idle = idle
         self.in_flight = False
 
     def write_one(self, item: D) -> None:
         """Write until it is durable; a batch whose position has moved is read again instead."""
+        self._fenced(lambda: self.write(item))
+        self.in_flight = False
+
+    def when_idle(self) -> None:
+        """Nothing came: the writer may flush what it holds."""
+        if self.idle is not None:
+            self._fenced(self.idle)
+
+    def _fenced(self, action: Callable[[], None]) -> None:
         try:
-            self.retry(lambda: self.write(item))
+            self.retry(action)
         except FencedError as e:
             FENCED.labels(self.name).inc()
             _log.warning("%s: %s; reading on from the stored position", self.name, e)
             self.retry(self.reader.rewind)
-        self.in_flight = False
 
     def retry(self, action: Callable[[], Any]) -> Any:
         """`action()`, again and again while a service is away; None once the flow has to stop."""
@@ -121,13 +137,15 @@ def run_flow(
     decode: Callable[[Batch], D],
     write: Callable[[D], None],
     stop: threading.Event,
+    idle: Callable[[], None] | None = None,
 ) -> None:
     """Run one flow until `stop` is set; what was fetched and not written is read again next time.
 
     Delivery: `write` is called at least once for every batch, in order, and is retried while Kafka
-    or Redis is away. It is `write` that makes the effect exactly-once.
+    or Redis is away. It is `write` that makes the effect exactly-once. `idle` is called while nothing
+    comes.
     """
-    loop = _Loop(name, reader, write, stop)
+    loop = _Loop(name, reader, write, idle, stop)
     loop.retry(reader.open)
     flow = Dataflow(name.replace("-", "_"))
     batches = op.input("kafka", flow, _Source(loop))

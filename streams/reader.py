@@ -63,7 +63,7 @@ class Batch:
 class PartitionReader:
     """Reads this process's partitions of some topics, in micro-batches.
 
-    Not thread-safe: `poll`, `moved` and `rewind` belong to the thread of the flow.
+    Not thread-safe: `poll`, `stored` and `rewind` belong to the thread of the flow.
     """
 
     def __init__(
@@ -236,18 +236,22 @@ class PartitionReader:
             np.fromiter((max(m.timestamp()[1], 0) for m in messages), np.int64, n),
         )
 
-    def moved(self, batch: Batch) -> None:
-        """The batch is durable: remember, and mirror it to the consumer group."""
-        self._at.update(batch.after)
-        self._stored.update({s: str(p) for s, p in batch.after.items()})
+    def advance(self, after: Mapping[str, Stored]) -> None:
+        """The messages before `after` are folded in memory: read on behind them."""
+        self._at.update(after)
+
+    def stored(self, after: Mapping[str, Stored]) -> None:
+        """The positions are durable: remember, and mirror them to the consumer group."""
+        self._at.update({s: p for s, p in after.items() if p.offset > self._at[s].offset})
+        self._stored.update({s: str(p) for s, p in after.items()})
         try:
             self._consumer.commit(
-                offsets=[self._partition(s, p.offset) for s, p in batch.after.items()],
+                offsets=[self._partition(s, p.offset) for s, p in after.items()],
                 asynchronous=True,
             )
         except KafkaException as e:  # only lag tools read it
             _log.debug("group offsets not mirrored: %s", e)
-        for source, at in batch.after.items():
+        for source, at in after.items():
             topic, _, partition = source.rpartition(":")
             try:
                 _, high = self._consumer.get_watermark_offsets(self._partition(source), cached=True)

@@ -30,9 +30,8 @@ def create_topics(
         )
         for t in topics
     ]
-    futures = admin(kafka).create_topics(
-        new, operation_timeout=timeout_s, request_timeout=timeout_s
-    )
+    client = admin(kafka)  # held until the answers are in: collected, it fails them all
+    futures = client.create_topics(new, operation_timeout=timeout_s, request_timeout=timeout_s)
     made = {}
     for topic in topics:
         try:

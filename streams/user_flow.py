@@ -73,7 +73,7 @@ class UserWriter:
         else:
             raise UnavailableError("other writers keep changing the same users")
         self.store.move(batch.source.before, batch.source.after)
-        self.reader.moved(batch.source)
+        self.reader.stored(batch.source.after)
 
     def _attempt(self, batch: UserBatch) -> tuple[Folded, list[int]]:
         """Load, fold, write; the fold's outcome and the users whose blob changed meanwhile."""

@@ -1,0 +1,209 @@
+"""The statistics flow: events and impressions -> partial states per source partition.
+
+Every second (a setting) each partition's changed rows are published as states and then written, with
+the offset that they contain, in one Redis transaction. What was folded since is folded again after a
+crash; what was published again is the same state. Malformed messages are the user flow's to bury.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import redis
+from operators.video_stats import PartitionStats, StatEvents
+
+from contracts.engine_records import decode_impression, encode_record
+from contracts.errors import BadMessageError, FencedError, UnavailableError
+from contracts.ids import hash64, hash64_many, pack_country
+from contracts.metrics import BATCH_SECONDS
+from contracts.settings import Settings
+from contracts.topics import VIDEO_STATS
+from operators.event_columns import EventColumns, RawMessages, decode_events
+from streams.kafka import Publisher
+from streams.keys import Keys
+from streams.positions import Stored
+from streams.reader import Batch, PartitionReader
+from streams.scripts import FENCED, WRITE_HASH
+
+FLOW: Final = "video-stats"
+TOPICS: Final = ("events", "impressions")
+_FLUSH_S: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """Served videos of one source partition, one row a video."""
+
+    video: np.ndarray[tuple[int], np.dtype[np.int64]]
+    country: np.ndarray[tuple[int], np.dtype[np.uint16]]
+    ts_ms: np.ndarray[tuple[int], np.dtype[np.int64]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StatsBatch:
+    """One decoded batch, cut by source partition."""
+
+    source: Batch
+    events: dict[str, StatEvents]
+    shown: dict[str, Shown]
+
+
+class StatsWriter:
+    """Folds in memory and flushes now and then; belongs to the thread of the flow."""
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        keys: Keys,
+        settings: Settings,
+        publisher: Publisher,
+        reader: PartitionReader,
+    ) -> None:
+        self._client, self._keys, self._settings = client, keys, settings
+        self._publisher, self._reader = publisher, reader
+        self._script = client.register_script(WRITE_HASH)
+        self._state: dict[str, PartitionStats] = {}
+        self._before: dict[str, str] = {}
+        self._after: dict[str, Stored] = {}
+        self._folded: Batch | None = None
+        self._flushed = time.monotonic()
+
+    def decode(self, batch: Batch) -> StatsBatch:
+        """Decode; nothing raises."""
+        events: dict[str, StatEvents] = {}
+        shown: dict[str, Shown] = {}
+        if raw := batch.messages.get("events"):
+            columns, _ = decode_events(raw, self._settings.user.future_tolerance_ms)
+            for source, rows in _by_partition("events", columns.rows["slot_key"]).items():
+                events[source] = _stat_events(columns, rows)
+        if raw := batch.messages.get("impressions"):
+            for source, rows in _by_partition("impressions", raw.slot_keys).items():
+                shown[source] = _shown(raw, rows)
+        return StatsBatch(batch, events, shown)
+
+    def write(self, batch: StatsBatch) -> None:
+        """Fold one batch; flush if it is time.
+
+        Raises:
+            FencedError: a stored position moved; memory is dropped, read again.
+            UnavailableError, redis.RedisError: try again.
+        """
+        if self._folded is not batch.source:  # a retry after a failed flush must not fold again
+            self._load(batch.source)
+            with BATCH_SECONDS.labels(FLOW, "fold").time():
+                self._fold(batch)
+            self._folded = batch.source
+        self.flush_if_due()
+
+    def flush_if_due(self) -> None:
+        """Flush when the interval is over; called when nothing comes, too."""
+        due = time.monotonic() - self._flushed >= self._settings.stream.flush_every_ms / 1000
+        if due and self._after:
+            self.flush()
+
+    def _load(self, batch: Batch) -> None:
+        for source, before in batch.before.items():
+            if source in self._state:
+                continue
+            fields = self._client.hgetall(self._keys.stats(source))
+            if fields.pop(b"position", b"") != before.encode():
+                self._forget()
+                raise FencedError(f"{source}: the stored statistics are not of {before!r}")
+            self._state[source] = PartitionStats.restore(source, self._settings.stats, fields)
+
+    def _fold(self, batch: StatsBatch) -> None:
+        for source, events in batch.events.items():
+            self._state[source].fold_events(events)
+        for source, shown in batch.shown.items():
+            self._state[source].fold_impressions(shown.video, shown.country, shown.ts_ms)
+        for source, before in batch.source.before.items():
+            self._before.setdefault(source, before)
+        self._after.update(batch.source.after)
+        self._reader.advance(batch.source.after)
+
+    def flush(self) -> None:
+        """Publish and store what has changed.
+
+        Raises:
+            FencedError: a stored position moved; memory is dropped.
+            UnavailableError, redis.RedisError: try again; nothing is lost.
+        """
+        with BATCH_SECONDS.labels(FLOW, "write").time():
+            for source in list(self._after):
+                self._flush_one(source)
+        self._flushed = time.monotonic()
+
+    def _flush_one(self, source: str) -> None:
+        state, after = self._state[source], self._after[source]
+        changes = state.changed()
+        failed: list[str] = []
+        for record in changes.records:
+            self._publisher.produce(
+                VIDEO_STATS.name,
+                f"{record.video}|{source}".encode(),
+                encode_record(record),
+                lambda error, _: failed.append(str(error)) if error else None,
+            )
+        for video in changes.evicted:
+            self._publisher.produce(VIDEO_STATS.name, f"{video}|{source}".encode(), None)
+        self._publisher.flush(_FLUSH_S)
+        if failed:
+            raise UnavailableError(f"statistics were refused: {failed[0]}")
+        fields = [part for pair in changes.set.items() for part in pair]
+        args: list[Any] = [1, "position", self._before[source], str(after), len(changes.delete)]
+        args += [*changes.delete, *fields]
+        if self._script(keys=[self._keys.stats(source)], args=args) == FENCED:
+            before = self._before[source]
+            self._forget()
+            raise FencedError(f"{source}: the stored position is not {before}")
+        state.saved()
+        self._reader.stored({source: after})
+        del self._before[source], self._after[source]
+
+    def _forget(self) -> None:
+        self._state.clear()
+        self._before.clear()
+        self._after.clear()
+
+
+def _by_partition(
+    topic: str, slot_keys: np.ndarray[tuple[int], np.dtype[np.int64]]
+) -> dict[str, np.ndarray[tuple[int], np.dtype[np.intp]]]:
+    return {
+        f"{topic}:{int(key) & 0xFF_FFFF}": np.flatnonzero(slot_keys == key)
+        for key in np.unique(slot_keys)
+    }
+
+
+def _stat_events(
+    columns: EventColumns, rows: np.ndarray[tuple[int], np.dtype[np.intp]]
+) -> StatEvents:
+    events = columns.rows[rows]
+    hashes = hash64_many(columns.users)
+    return StatEvents(
+        user=hashes[events["user"]],
+        video=events["video"],
+        action=events["action"],
+        share=events["share"],
+        watch_ms=events["watch_ms"],
+        ts_ms=events["ts_ms"],
+        country=events["country"],
+    )
+
+
+def _shown(raw: RawMessages, rows: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Shown:
+    videos: list[int] = []
+    countries: list[int] = []
+    times: list[int] = []
+    for i in rows.tolist():
+        try:
+            page = decode_impression(raw.values[i] or b"")
+        except BadMessageError:
+            continue
+        videos += [hash64(v) for v in page.video_ids]
+        countries += [pack_country(page.country)] * len(page.video_ids)
+        times += [int(raw.broker_ms[i])] * len(page.video_ids)
+    return Shown(
+        np.array(videos, np.int64), np.array(countries, np.uint16), np.array(times, np.int64)
+    )
