@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import numpy as np
 import redis
-from operators.video_stats import PartitionStats, StatEvents
 
 from contracts.engine_records import decode_impression, encode_record
 from contracts.errors import BadMessageError, FencedError, UnavailableError
@@ -20,6 +19,7 @@ from contracts.metrics import BATCH_SECONDS
 from contracts.settings import Settings
 from contracts.topics import VIDEO_STATS
 from operators.event_columns import EventColumns, RawMessages, decode_events
+from operators.video_stats import PartitionStats, StatEvents
 from streams.kafka import Publisher
 from streams.keys import Keys
 from streams.positions import Stored
@@ -76,7 +76,7 @@ class StatsWriter:
         if raw := batch.messages.get("events"):
             columns, _ = decode_events(raw, self._settings.user.future_tolerance_ms)
             for source, rows in _by_partition("events", columns.rows["slot_key"]).items():
-                events[source] = _stat_events(columns, rows)
+                events[source] = stat_events(columns, rows)
         if raw := batch.messages.get("impressions"):
             for source, rows in _by_partition("impressions", raw.slot_keys).items():
                 shown[source] = _shown(raw, rows)
@@ -176,9 +176,10 @@ def _by_partition(
     }
 
 
-def _stat_events(
+def stat_events(
     columns: EventColumns, rows: np.ndarray[tuple[int], np.dtype[np.intp]]
 ) -> StatEvents:
+    """The statistics' view of some rows of a batch."""
     events = columns.rows[rows]
     hashes = hash64_many(columns.users)
     return StatEvents(

@@ -1,0 +1,145 @@
+"""The statistics and the vector flow as processes: killed and restarted, they equal a clean fold."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from contracts.engine_records import VideoStats, decode_stats
+from contracts.events import Event, encode_event
+from contracts.ids import hash64
+from contracts.settings import Settings
+from contracts.videos import Video, VideoVector, decode_vector, encode_video
+from operators.event_columns import RawMessages, decode_events
+from operators.offsets import slot_key
+from operators.video_stats import PartitionStats
+from streams.dead_letters import read_dead_letters
+from streams.stats_flow import stat_events
+from streams.topics import create_topics
+from tests.integration.running import Deployment, deployment, eventually
+from tests.integration.test_user_flow import NOW_MS, VIDEOS, log_of
+
+
+@pytest.fixture
+def engine(settings: Settings, tmp_path: Path) -> Iterator[Deployment]:
+    create_topics(settings.kafka)
+    with deployment(settings, tmp_path) as running:
+        yield running
+
+
+def table(engine: Deployment, topic: str) -> dict[bytes, bytes]:
+    """What a compacted topic says now: key -> latest value, tombstones left out."""
+    name = engine.settings.kafka.topic_prefix + topic
+    consumer = Consumer(
+        {"bootstrap.servers": engine.settings.kafka.bootstrap, "group.id": "test.table"}
+    )
+    latest: dict[bytes, bytes | None] = {}
+    parts = [TopicPartition(name, p, 0) for p in range(4)]
+    left = {p.partition: consumer.get_watermark_offsets(p, timeout=10)[1] for p in parts}
+    consumer.assign(parts)
+    while any(
+        at.offset < left[at.partition] for at in consumer.position(parts) if left[at.partition]
+    ):
+        for m in consumer.consume(1000, 0.2):
+            key = m.key() or b""
+            latest[key if isinstance(key, bytes) else key.encode()] = m.value()
+    consumer.close()
+    return {key: value for key, value in latest.items() if value is not None}
+
+
+def stored_up_to(engine: Deployment, ends: dict[str, int]) -> bool:
+    client = engine.redis
+    try:
+        found = {s: client.hget(engine.keys.stats(s), "position") for s in ends}
+    finally:
+        client.close()
+    return all(raw is not None and int(raw.split(b":")[2]) >= ends[s] for s, raw in found.items())
+
+
+def published(engine: Deployment) -> dict[int, VideoStats]:
+    """The statistics as readers see them, of the one partition that the test writes to."""
+    return {s.video: s for s in map(decode_stats, table(engine, "video-stats").values())}
+
+
+def clean_stats(engine: Deployment, events: list[Event], source: str) -> dict[int, VideoStats]:
+    n = len(events)
+    raw = RawMessages(
+        [encode_event(e) for e in events], [None] * n, np.full(n, slot_key(0, "events", 0)),
+        np.arange(n), np.full(n, 2 * NOW_MS),
+    )  # fmt: skip
+    stats = PartitionStats(source, engine.settings.stats)
+    stats.fold_events(stat_events(decode_events(raw, 300_000)[0], np.arange(n)))
+    return {record.video: record for record in stats.changed().records}
+
+
+@pytest.mark.faults
+def test_statistics_of_a_flow_killed_under_load_equal_a_clean_fold(engine: Deployment) -> None:
+    events = [e for e in log_of(6000, 40, seed=9) if e.video_id]
+    key = b"one partition"
+    process = engine.start("video-stats", HEADRACE_STREAM__FLUSH_EVERY_MS="100")
+    ends: dict[str, int] = {}
+    for part in range(3):
+        some = events[part * 2000 : (part + 1) * 2000]
+        ends |= engine.produce([("events", key, encode_event(e)) for e in some])
+        time.sleep(1.0)
+        process.kill()
+        process.wait()
+        process = engine.start("video-stats", HEADRACE_STREAM__FLUSH_EVERY_MS="100")
+    eventually(lambda: stored_up_to(engine, ends))
+    (source,) = ends
+    found, clean = published(engine), clean_stats(engine, events, source)
+    assert found.keys() == clean.keys()
+    for video, state in clean.items():
+        assert found[video].at_ms == state.at_ms
+        assert found[video].counts == pytest.approx(state.counts, rel=1e-9)
+        assert found[video].trend == pytest.approx(state.trend, rel=1e-9)
+        assert sorted(found[video].neighbours.ids) == sorted(state.neighbours.ids)
+
+
+def vectors(engine: Deployment) -> dict[str, VideoVector]:
+    found = map(decode_vector, table(engine, "video-vectors").values())
+    return {v.video.video_id: v for v in found}
+
+
+@pytest.mark.faults
+def test_videos_published_while_the_flow_is_killed_all_become_vectors(engine: Deployment) -> None:
+    ends: dict[str, int] = {}
+    for part in range(4):
+        process = engine.start("video-vectors")
+        ends |= engine.send_videos(VIDEOS[part * 5 : (part + 1) * 5])
+        time.sleep(0.8)
+        process.kill()
+        process.wait()
+    engine.start("video-vectors")
+    eventually(lambda: engine.folded_up_to(ends, "video-vectors"))
+    found = vectors(engine)
+    assert found.keys() == {v.video_id for v in VIDEOS}
+    for record in found.values():
+        length = np.linalg.norm(np.frombuffer(record.vector, np.float32))
+        assert length == pytest.approx(1, abs=1e-5)
+
+
+def test_removed_and_malformed_videos_leave_the_others_alone(engine: Deployment) -> None:
+    odd = Video("odd", NOW_MS, "two numbers", embedding=(0.5, 0.5))
+    whole = Video("whole", NOW_MS, "three numbers", embedding=(0.1, 0.2, 0.3))
+    gone = Video("gone", NOW_MS, status="removed")
+    key = b"one partition"
+    payloads = [
+        encode_video(VIDEOS[0]), encode_video(whole), encode_video(odd), b'{"video_id":"x"}',
+        b"\x00", encode_video(Video("gone", NOW_MS)), encode_video(gone), encode_video(VIDEOS[1]),
+    ]  # fmt: skip
+    engine.start("video-vectors")
+    ends = engine.produce([("videos", key, p) for p in payloads])
+    ends |= engine.send_videos([VIDEOS[2]])
+    ends |= engine.produce([("videos", VIDEOS[2].video_id.encode(), None)])
+    eventually(lambda: engine.folded_up_to(ends, "video-vectors"))
+    assert vectors(engine).keys() == {"v0", "v1", "whole"}
+    letters = [f.letter for f in read_dead_letters(engine.settings.kafka)]
+    assert sorted(letter.payload for letter in letters) == sorted(
+        [encode_video(odd), b'{"video_id":"x"}', b"\x00"]
+    )
+    assert any("embedding" in letter.reason for letter in letters)
+    assert hash64("gone") not in {hash64(v) for v in vectors(engine)}
