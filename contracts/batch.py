@@ -53,8 +53,8 @@ class CandidateBatch:
     def __getitem__(self, name: str) -> Column:
         return self.columns[name]
 
-    def take(self, rows: Rows | Mask) -> "CandidateBatch":
-        """The rows of a mask, or in an order."""
+    def take(self, rows: Rows | Mask | slice) -> "CandidateBatch":
+        """The rows of a mask, in an order, or (without copying) of a slice."""
         columns = {name: column[rows] for name, column in self.columns.items()}
         return CandidateBatch(self.ids[rows], self.sources[rows], MappingProxyType(columns))
 

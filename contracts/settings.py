@@ -142,7 +142,10 @@ class ModelSettings(Section):
     bundle: str = "day0"
     directory: Path | None = Field(None, description="Where bundles live; day0 needs none.")
     embedding_size: int | None = Field(
-        None, ge=1, le=4096, description="Of the videos' own embeddings; else of the first one seen."
+        None,
+        ge=1,
+        le=4096,
+        description="Of the videos' own embeddings; else of the first one seen.",
     )
 
 

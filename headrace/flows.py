@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import Final
 
 import redis
-from operators.catalog import Catalog
 
 from contracts.models import Bundle
 from contracts.settings import Settings
 from contracts.user_record import user_dtype
 from index_updater import vector_flow
 from model_runtime import bundles
+from operators.catalog import Catalog
 from operators.user_fold import UserFold
 from streams import stats_flow, user_flow
 from streams.catalog_follower import apply_vectors
@@ -62,7 +62,7 @@ def run_user_state(settings: Settings, stop: threading.Event) -> None:
     follower = TopicFollower(
         settings.kafka,
         ["video-vectors"],
-        lambda _, messages: apply_vectors(catalog, bundle.id, messages) and None,
+        lambda _, messages: apply_vectors(catalog, bundle.id, messages),
     )
     follower.start()
     while not stop.is_set() and not follower.caught_up.wait(0.1):

@@ -18,7 +18,7 @@ _TIMEOUT_S: Final = 10.0
 _BATCH: Final = 2000
 _PARTITIONS_EVERY: Final = 300  # polls of at most 0.1 s: look for new partitions each ~30 s
 
-Apply = Callable[[str, Sequence[Message]], None]  # logical topic, messages in offset order
+Apply = Callable[[str, Sequence[Message]], object]  # logical topic, messages in offset order
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,11 +113,19 @@ class PartitionReader:
             for p in range(found[self._prefix + topic][1])
             if p % self._stream.process_count == self._stream.process_index
         }
+        for topic in self._topics:  # else the consumer knows nothing of new partitions for minutes
+            self._list(topic)
         stored = self._positions.load(list(mine))
         self._at = {source: self._judge(source, mine[source], stored[source]) for source in mine}
         self._stored = {s: "" if stored[s] is None else str(stored[s]) for s in mine}
         self._consumer.assign([self._partition(s, at.offset) for s, at in self._at.items()])
         self._looked_at = time.monotonic()
+
+    def _list(self, topic: str) -> None:
+        try:
+            self._consumer.list_topics(self._prefix + topic, _TIMEOUT_S)
+        except KafkaException as e:
+            raise UnavailableError(f"{topic}: {e}") from None
 
     rewind = open  # after a fence, or a lost place: read the positions again and go there
 

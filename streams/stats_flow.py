@@ -106,7 +106,7 @@ class StatsWriter:
         for source, before in batch.before.items():
             if source in self._state:
                 continue
-            fields = self._client.hgetall(self._keys.stats(source))
+            fields: dict[bytes, bytes] = dict(self._client.hgetall(self._keys.stats(source)))  # type: ignore[arg-type]
             if fields.pop(b"position", b"") != before.encode():
                 self._forget()
                 raise FencedError(f"{source}: the stored statistics are not of {before!r}")

@@ -83,7 +83,8 @@ class Deployment:
         dtype = user_dtype(bundle.users.hidden, bundle.users.dim)
         client = self.redis
         try:
-            return from_blobs(client.mget([self.keys.user(u) for u in user_ids]), dtype)
+            blobs: Any = client.mget([self.keys.user(u) for u in user_ids])
+            return from_blobs(blobs, dtype)
         finally:
             client.close()
 

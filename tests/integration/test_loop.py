@@ -26,11 +26,12 @@ class Sandbox:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         clean = {k: v for k, v in os.environ.items() if not k.startswith("HEADRACE_")}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "headrace", "sandbox", "--no-simulator",
-             "--state-dir", str(folder)],
-            env=clean, stdout=(folder.parent / "sandbox.log").open("wb"), stderr=subprocess.STDOUT,
-        )  # fmt: skip
+        with (folder.parent / "sandbox.log").open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "headrace", "sandbox", "--no-simulator",
+                 "--state-dir", str(folder)],
+                env=clean, stdout=log, stderr=subprocess.STDOUT,
+            )  # fmt: skip
         eventually((folder / "sandbox.json").exists, 90, "sandbox.json")
         self.addresses: dict[str, Any] = json.loads((folder / "sandbox.json").read_text())
         self.http = httpx.Client(base_url=self.addresses["api"], timeout=10)
@@ -74,6 +75,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
         "the last video to be retrievable",
     )
     yield box
+    box.http.close()
     left = box.children()
     box.process.send_signal(signal.SIGINT)
     assert box.process.wait(30) == 0, "the sandbox ends cleanly"
@@ -83,7 +85,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
 def share_of(feed: Any, category: str) -> float:
     items = feed["items"]
-    return sum(item["title"].startswith(category) for item in items) / len(items)
+    return float(sum(item["title"].startswith(category) for item in items) / len(items))
 
 
 def watch(user: str, video: str, n: int) -> dict[str, Any]:
@@ -192,6 +194,23 @@ def test_a_flow_that_is_killed_comes_back_and_goes_on(sandbox: Sandbox) -> None:
         ),
         20,
     )
+
+
+def test_a_killed_server_comes_back_with_every_video(sandbox: Sandbox) -> None:
+    server = next(p for p in sandbox.children() if "serve" in p.cmdline())
+    server.kill()
+
+    def serves_again() -> bool:
+        try:
+            return sandbox.http.get("/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    eventually(lambda: not serves_again(), 10, "the server to be gone")
+    eventually(serves_again, 60, "the server to be back")
+    for n in (0, 77, 199):
+        assert sandbox.get("/v1/recommendations/similar", video_id=f"v{n}")["items"]
+    assert sandbox.feed("ann", limit=20)["items"]
 
 
 def test_every_promised_metric_is_exported(sandbox: Sandbox) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ def table(engine: Deployment, topic: str) -> dict[bytes, bytes]:
 def stored_up_to(engine: Deployment, ends: dict[str, int]) -> bool:
     client = engine.redis
     try:
-        found = {s: client.hget(engine.keys.stats(s), "position") for s in ends}
+        found: Any = {s: client.hget(engine.keys.stats(s), "position") for s in ends}
     finally:
         client.close()
     return all(raw is not None and int(raw.split(b":")[2]) >= ends[s] for s, raw in found.items())

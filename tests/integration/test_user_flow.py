@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]
 
 from contracts.errors import UnavailableError
-from contracts.events import Event, encode_event
+from contracts.events import Event, EventType, encode_event
 from contracts.ids import hash64
 from contracts.settings import ModelSettings, Settings, UserSettings
 from contracts.user_record import new_users, user_dtype
@@ -43,7 +45,15 @@ VIDEOS = [
           creator_id=f"c{i % 5}", tags=("fun",))
     for i in range(20)
 ]  # fmt: skip
-KINDS = ("click", "watch_complete", "like", "skip", "watch_50_percent", "share", "follow")
+KINDS: tuple[EventType, ...] = (
+    "click",
+    "watch_complete",
+    "like",
+    "skip",
+    "watch_50_percent",
+    "share",
+    "follow",
+)
 
 
 def log_of(n: int, people: int, seed: int = 1) -> list[Event]:
@@ -167,6 +177,7 @@ def test_a_redis_that_came_back_older_is_replayed_forward(engine: Deployment) ->
     eventually(lambda: engine.folded_up_to(ends))
     with client.pipeline(transaction=True) as pipe:  # the older copy, all at once
         for key, value in copy.items():
+            assert value is not None
             pipe.restore(key, 0, value, replace=True)
         pipe.execute()
     client.close()
@@ -245,6 +256,47 @@ def _created(engine: Deployment) -> bool:
         return create_topics(engine.settings.kafka)["events"]
     except UnavailableError:  # its deletion is still under way
         return False
+
+
+def test_partitions_that_are_added_are_read_too(engine: Deployment) -> None:
+    engine.start("user-state", HEADRACE_STREAM__PARTITIONS_EVERY_S="0.5")
+    ends = engine.send_events(log_of(50, 20, seed=10))
+    eventually(lambda: engine.folded_up_to(ends))
+    name = engine.settings.kafka.topic_prefix + "events"
+    client = admin(engine.settings.kafka)
+    client.create_partitions([NewPartitions(name, 12)])[name].result(20)
+    events = log_of(200, 60, seed=11)
+    eventually(lambda: any(int(s.split(":")[1]) >= 8 for s in engine.send_events(events[:50])))
+    ends |= engine.send_events(events)
+    eventually(lambda: engine.folded_up_to(ends))
+
+
+def test_the_consumer_group_shows_the_positions_that_redis_holds(engine: Deployment) -> None:
+    engine.start("user-state")
+    ends = engine.send_events(log_of(200, 20, seed=12))
+    eventually(lambda: engine.folded_up_to(ends))
+    prefix = engine.settings.kafka.topic_prefix
+    consumer = Consumer(
+        {
+            "bootstrap.servers": engine.settings.kafka.bootstrap,
+            "group.id": f"{prefix}headrace.user-state",
+        }
+    )
+    parts = [TopicPartition(prefix + "events", int(s.split(":")[1])) for s in ends]
+
+    def mirrored() -> bool:
+        committed = consumer.committed(parts, timeout=10)
+        return all(tp.offset == ends[f"events:{tp.partition}"] for tp in committed)
+
+    eventually(mirrored)
+    consumer.close()
+
+
+def test_an_idle_persons_state_expires(engine: Deployment) -> None:
+    engine.start("user-state", HEADRACE_USER__TTL_DAYS="0.00002")  # 1.7 seconds
+    ends = engine.send_events([Event("e1", "ann", "click", NOW_MS, "v0")])
+    eventually(lambda: engine.folded_up_to(ends))
+    eventually(lambda: engine.users(["ann"])["events"][0] == 0, 10, "the state to expire")
 
 
 def test_a_profile_is_taken_over_and_a_tombstone_forgets(engine: Deployment) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from contracts.events import Action, Event, encode_event
+from contracts.events import Action, Event, EventType, encode_event
 from contracts.ids import hash32, hash64
 from contracts.settings import ModelSettings, UserSettings
 from contracts.user_record import new_users, user_dtype
@@ -204,7 +204,7 @@ def test_a_forgotten_person_is_a_stub_until_a_newer_event_comes() -> None:
 
 
 def test_following_again_after_leaving_counts() -> None:
-    kinds = ["follow", "unfollow", "follow"]
+    kinds: list[EventType] = ["follow", "unfollow", "follow"]
     log = [Event(f"e{i}", "ann", k, NOW_MS + i, creator_id="c9") for i, k in enumerate(kinds)]
     assert hash32("c9") in clean(log).of("ann")["follows"]
     assert hash32("c9") not in clean(log[:2]).of("ann")["follows"]

@@ -1,0 +1,47 @@
+# CI calls only these targets. Each makes the virtual environment first; that is quick when it is there.
+
+# The first of these that is Python 3.11 or 3.12; or say which: make setup PYTHON=/path/to/python
+FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))
+PYTHON ?= $(firstword $(foreach p,python3.12 python3.11 python3,$(shell $(p) -c '$(FITS)' 2>/dev/null && echo $(p))))
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+CODE := headrace contracts streams operators model_runtime index_updater api
+NAME ?=
+
+.PHONY: setup demo test check bench format clean
+.DEFAULT_GOAL := setup
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" && $(PYTHON) -c '$(FITS)' || { \
+	  echo "setup: no Python 3.11 or 3.12 found; say where: make setup PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@command -v g++ >/dev/null || command -v c++ >/dev/null || { \
+	  echo "setup: hnswlib is built from source and needs a C++ compiler; install g++ (Debian: apt-get install g++)" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'
+	@touch $(STAMP)
+
+demo: setup
+	$(BIN)/headrace demo
+
+test: setup
+	$(BIN)/pytest
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy $(CODE) bench tests
+	$(BIN)/lint-imports
+
+bench: setup
+	$(BIN)/python -m bench $(NAME)
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) tests/kafka/target .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

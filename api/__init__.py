@@ -1,0 +1,1 @@
+"""HTTP and the funnel: from one request to one page of videos."""

@@ -1,0 +1,39 @@
+"""GET /healthz, /readyz, /metrics."""
+
+import os
+from http import HTTPStatus
+from typing import Final
+
+from litestar import MediaType, Response, get
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from api.routes.parameters import EngineDep
+
+# prometheus_client's own variable: it decides at import whether values live in shared files.
+_SHARED: Final = "PROMETHEUS_MULTIPROC_DIR"
+
+
+@get("/healthz", media_type=MediaType.TEXT, sync_to_thread=False, summary="Alive")
+def healthz() -> str:
+    """The process answers."""
+    return "ok\n"
+
+
+@get("/readyz", media_type=MediaType.TEXT, sync_to_thread=False, summary="Caught up")
+def readyz(engine: EngineDep) -> Response[str]:
+    """200 once the catalog has caught up with its topics; an empty one is ready. Else 503."""
+    ready, why = engine.deps.ready()
+    status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
+    headers = {} if ready else {"Retry-After": "1"}
+    return Response(f"{why}\n", status_code=status, media_type=MediaType.TEXT, headers=headers)
+
+
+@get("/metrics", sync_to_thread=True, summary="Prometheus, of all worker processes")
+def metrics() -> Response[bytes]:
+    """Of this process; of all that share a folder if there is one."""
+    registry = REGISTRY
+    if folder := os.environ.get(_SHARED):
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, path=folder)  # type: ignore[no-untyped-call]
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,1 @@
+"""From columns to one score: heads, value model; one scorer a file."""

@@ -1,0 +1,151 @@
+"""The day-0 towers and ranker, the fold of video statistics, and the board that serves them."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from contracts.batch import CandidateBatch
+from contracts.engine_records import Neighbours, VideoStats
+from contracts.features import FEATURE_COLUMNS
+from contracts.models import StepInputs
+from contracts.settings import ModelSettings, StatsSettings
+from contracts.videos import Video
+from model_runtime import bundles
+from operators.stats_board import StatsBoard
+from operators.video_stats import PartitionStats, StatEvents
+
+NOW_MS = 1_700_000_000_000
+BOARD_VIDEOS = 200_000
+OUT = Path(__file__).parent / "out"
+Figures = dict[str, float]
+
+
+def median_ms(run: Callable[[], Any], times: int = 50) -> float:
+    """Milliseconds of the median call."""
+    taken = []
+    for _ in range(times):
+        began = time.perf_counter()
+        run()
+        taken.append((time.perf_counter() - began) * 1e3)
+    return float(np.median(taken))
+
+
+def towers() -> Figures:
+    """Item tower with words, with embeddings; user tower; ranker."""
+    rng, bundle = np.random.default_rng(0), bundles.load(ModelSettings())
+    vocabulary = np.array([f"word{i}" for i in range(5000)])
+
+    def video(i: int, size: int = 0) -> Video:
+        return Video(
+            f"v{i}",
+            NOW_MS,
+            " ".join(rng.choice(vocabulary, 8)),
+            " ".join(rng.choice(vocabulary, 30)),
+            tuple(rng.choice(vocabulary, 4).tolist()),
+            f"category {i % 20}",
+            "de",
+            creator_id=f"c{i % 100}",
+            embedding=tuple(rng.standard_normal(size).tolist()) if size else None,
+        )
+
+    texts, given = [video(i) for i in range(250)], [video(i, 768) for i in range(250)]
+    items = np.repeat(bundle.items.embed(texts), 8, axis=0)
+    n = len(items)
+    inputs = StepInputs(
+        items,
+        rng.integers(0, 15, n).astype(np.uint8),
+        rng.random(n).astype(np.float32),
+        rng.exponential(100, n).astype(np.float32),
+    )
+    columns = {spec.name: rng.random(500).astype(np.float32) for spec in FEATURE_COLUMNS}
+    batch = CandidateBatch(np.arange(500), np.zeros(500, np.uint32), columns)
+    return {
+        "item tower, words, videos/s": 250e3 / median_ms(lambda: bundle.items.embed(texts)),
+        "item tower, 768-d embedding, videos/s": 250e3
+        / median_ms(lambda: bundle.items.embed(given)),
+        "user tower, step of 2,000, ms": median_ms(lambda: bundle.users.step(items, inputs)),
+        "user tower, read-out of 2,000, ms": median_ms(lambda: bundle.users.read_out(items)),
+        "ranker, 500 candidates, ms": median_ms(lambda: bundle.ranker.predict(batch)),
+    }
+
+
+def events(rng: np.random.Generator, n: int, at_ms: int) -> StatEvents:
+    """A skewed catalogue of 20,000 videos, 20,000 people."""
+    videos = np.minimum((rng.pareto(0.9, n) * 20).astype(np.int64), 20_000) + 1
+    return StatEvents(
+        rng.integers(1, 20_000, n),
+        videos * 1_000_003,
+        rng.choice([1, 2, 2, 2, 3, 9, 13], n).astype(np.uint8),
+        np.where(rng.random(n) < 0.2, np.nan, rng.random(n) * 1.2).astype(np.float32),
+        np.full(n, -1, np.int32),
+        at_ms + np.arange(n) // 3,
+        rng.choice([100, 200, 300, 400, 500], n).astype(np.uint16),
+    )
+
+
+def statistics() -> Figures:
+    """Batches of 5,000 events into one source partition, flushed after each second one."""
+    rng, stats = np.random.default_rng(1), PartitionStats("events:0", StatsSettings())
+    fold, flush = [], []
+    for i in range(60):
+        batch = events(rng, 5000, NOW_MS + i * 2000)
+        fold.append(median_ms(lambda batch=batch: stats.fold_events(batch), 1))  # type: ignore[misc]
+        if i % 2:
+            flush.append(median_ms(stats.changed, 1))
+            stats.saved()
+    return {
+        "statistics, fold of 5,000 events, median ms": float(np.median(fold)),
+        "statistics, fold of 5,000 events, p90 ms": float(np.percentile(fold, 90)),
+        "statistics, changes of 10,000 events, ms": float(np.median(flush)),
+    }
+
+
+def board() -> Figures:
+    """Three sources, 24 neighbours a video."""
+    rng, stats = np.random.default_rng(2), StatsBoard(StatsSettings())
+    ids = rng.integers(1, 2**62, BOARD_VIDEOS)
+    weights = tuple(np.linspace(10, 1, 24).tolist())
+    apply = []
+    for source in range(3):
+        for first in range(0, BOARD_VIDEOS, 2000):
+            beside = rng.choice(ids, (2000, 24)).tolist()
+            records = [
+                VideoStats(
+                    video, f"events:{source}", NOW_MS, (100.0, 30.0, 10.0, 3.0, 2.0),
+                    float(rng.exponential(5)), {100: 1.0, 200: 1.0}, Neighbours(tuple(b), weights),
+                )
+                for video, b in zip(ids[first : first + 2000].tolist(), beside, strict=True)
+            ]  # fmt: skip
+            apply.append(median_ms(lambda records=records: stats.apply(records), 1))  # type: ignore[misc]
+    some, ones = rng.choice(ids, 500), np.ones(10, np.float32)
+    return {
+        "board, 2,000 records applied, ms": float(np.median(apply)),
+        "board of 200k videos, refresh of all lists, ms": median_ms(
+            lambda: stats.refresh(NOW_MS, lambda of: (of % 30 + 1).astype(np.uint32)), 10
+        ),
+        "board, neighbours of 10 videos, ms": median_ms(
+            lambda: stats.neighbours(some[:10], ones, 100), 200
+        ),
+        "board, rates of 500 videos, ms": median_ms(lambda: stats.rates(some, NOW_MS), 200),
+    }
+
+
+def main() -> None:
+    """Print a table and write `out/models.json`."""
+    figures = towers() | statistics() | board()
+    table = Table("what", "value")
+    for what, value in figures.items():
+        table.add_row(what, f"{value:,.2f}")
+    Console().print(table)
+    OUT.mkdir(exist_ok=True)
+    (OUT / "models.json").write_text(json.dumps(figures, indent=2))
+
+
+if __name__ == "__main__":
+    main()

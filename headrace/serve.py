@@ -1,0 +1,123 @@
+"""What one worker process of the API serves: `create` builds its clients and what it follows.
+
+`headrace.server` starts the workers; nothing here runs in their parent.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from contracts.errors import HeadraceError
+from headrace.commands.shared import freeze_garbage, log_to_stderr
+from headrace.environment import read_settings
+from headrace.servers.tether import die_with_parent
+
+if TYPE_CHECKING:
+    import redis.asyncio
+    from litestar import Litestar
+
+    from contracts.settings import RedisSettings
+
+_log = logging.getLogger(__name__)
+_CONNECTIONS: Final = 64  # to Redis, of one worker; a feed waits for one within its own deadline
+
+
+def create() -> "Litestar":
+    """The application of this worker, already following its topics. Called by Granian."""
+    die_with_parent(os.getppid())
+    log_to_stderr()
+    if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        forget_dead_workers(Path(folder))
+    try:
+        app = build(os.environ)
+    except HeadraceError as e:
+        _log.error("%s", e)
+        sys.exit(1)
+    freeze_garbage()
+    return app
+
+
+def build(environ: Mapping[str, str]) -> "Litestar":
+    """Settings -> clients -> state -> application; the state is being followed on return.
+
+    Raises:
+        HeadraceError: a wrong setting, or a bundle that cannot be served.
+    """
+    from api.app import create_app
+    from api.dependencies import Dependencies
+    from index_updater.serving_state import ServingState
+    from model_runtime import bundles
+    from streams.kafka import Publisher
+    from streams.keys import Keys
+    from streams.user_flow import clock_ms
+    from streams.user_reader import UserReader
+
+    settings = read_settings(environ)
+    bundle = bundles.load(settings.model)
+    state = ServingState(settings, bundle, clock_ms)
+    client = redis_client(settings.redis)
+    keys = Keys(settings.redis.namespace)
+    users = UserReader(client, keys, bundle, state.catalog, settings.redis.timeout_s)
+    publisher = Publisher(settings.kafka)
+    app = create_app(
+        Dependencies(
+            settings=settings,
+            bundle=bundle,
+            catalog=state.catalog,
+            index=state.index,
+            board=state.board,
+            users=users,
+            publisher=publisher,
+            ready=state.ready,
+            clock_ms=clock_ms,
+        )
+    )
+
+    async def close() -> None:
+        state.close()
+        publisher.close()
+        await client.aclose()
+
+    app.on_shutdown.append(close)
+    state.start()
+    return app
+
+
+def redis_client(settings: "RedisSettings") -> "redis.asyncio.Redis":
+    """A client whose every wait is bounded by the timeout of a read."""
+    import redis.asyncio
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+
+    pool: redis.asyncio.BlockingConnectionPool = redis.asyncio.BlockingConnectionPool.from_url(
+        settings.url.get_secret_value(),
+        max_connections=_CONNECTIONS,
+        timeout=settings.timeout_s,
+        socket_timeout=settings.timeout_s,
+        socket_connect_timeout=settings.timeout_s,
+        # One try more, at once: a restarted Redis has closed every connection of the pool.
+        retry=Retry(NoBackoff(), 1),
+    )
+    return redis.asyncio.Redis(connection_pool=pool)
+
+
+def forget_dead_workers(folder: Path) -> None:
+    """Remove the gauges of workers that are gone; their counters stay, so that sums never fall."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    for pid in {path.stem.rpartition("_")[2] for path in folder.glob("gauge_live*.db")}:
+        if pid.isdigit() and not _alive(int(pid)):
+            mark_process_dead(int(pid), str(folder))  # type: ignore[no-untyped-call]
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

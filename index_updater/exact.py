@@ -1,0 +1,75 @@
+"""Search by comparing with every row: the fresh tail, small indexes, and the measure of recall."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index_updater.generation import Generation
+from index_updater.graph import F32, Labels
+
+_BLOCK: Final = 16_384  # rows turned into float32 at once: 4 MB at 64 dimensions
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """What one search sees: a state of the index at one instant.
+
+    Attributes:
+        tail: float32 rows of labels [base, n), and room behind them.
+        n: labels below it exist.
+        epoch: deaths up to it have happened.
+    """
+
+    generation: Generation
+    tail: F32
+    base: int
+    n: int
+    epoch: int
+
+    def alive(self, labels: Labels) -> NDArray[np.bool_]:
+        """(n,) whether each label is there and lives, in this view."""
+        return np.asarray((labels < self.n) & (self.generation.rows.died[labels] > self.epoch))
+
+
+def best(labels: Labels, sims: F32, k: int) -> tuple[Labels, F32]:
+    """The k best, best first; ties by label."""
+    if 0 < k < len(sims) // 4:
+        top = np.argpartition(sims, len(sims) - k)[len(sims) - k :]
+        labels, sims = labels[top], sims[top]
+    order = np.lexsort((labels, -sims))[:k]
+    return labels[order], sims[order]
+
+
+def tail_search(view: View, drained: int, query: F32, k: int) -> tuple[Labels, F32]:
+    """The k best of the labels [drained, n), which are not in the graph yet."""
+    labels = np.arange(drained, view.n)
+    keep = view.generation.rows.died[drained : view.n] > view.epoch
+    sims = view.tail[drained - view.base : view.n - view.base] @ query
+    return best(labels[keep], sims[keep], k)
+
+
+def exact_search(view: View, queries: F32, k: int) -> list[tuple[Labels, F32]]:
+    """For each of (m, d) queries the k best live labels and their cosines."""
+    found = [(np.empty(0, np.int64), np.empty(0, np.float32))] * len(queries)
+    rows = view.generation.rows
+    for start in range(0, view.n, _BLOCK):
+        end = min(start + _BLOCK, view.n)
+        labels = np.arange(start, end)
+        labels = labels[view.alive(labels)]
+        sims = rows.floats(labels) @ queries.T  # (block, m)
+        for i, (before, their) in enumerate(found):
+            found[i] = best(
+                np.concatenate([before, labels]), np.concatenate([their, sims[:, i]]), k
+            )
+    return found
+
+
+def first_view(generation: Generation, tail_rows: int) -> View:
+    """The view of a generation that nothing was written to yet."""
+    rows = generation.rows
+    rest = rows.floats(slice(generation.drained, rows.n))
+    tail = np.empty((2 * max(tail_rows, len(rest)), rest.shape[1]), np.float32)
+    tail[: len(rest)] = rest
+    return View(generation, tail, generation.drained, rows.n, 0)

@@ -1,0 +1,105 @@
+"""Catalog and index on disk, in one folder that is there whole or not at all.
+
+    folder/CURRENT              the name of the snapshot to boot from
+    folder/snapshot-000000007/  manifest.json (sizes, checksums, meta), graph.bin, *.npy, *.utf8
+
+Writing is done by a child process made by `fork`, as Redis does it: the child has the memory as it was
+at that instant, and the serving process goes on after the few milliseconds that the fork took.
+hnswlib would hold the GIL for a second otherwise.
+"""
+
+import json
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.errors import IndexCorruptError
+from contracts.settings import IndexSettings
+from index_updater.background import Child, in_child
+from index_updater.live_index import LiveIndex
+from index_updater.snapshot_files import (
+    Pieces,
+    clear_old,
+    current,
+    next_name,
+    publish,
+    read_pieces,
+    write_pieces,
+)
+from operators.catalog import Catalog
+
+_GRAPH: Final = "graph.bin"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """What a process boots from; `meta` is what the caller of `save` gave, through JSON."""
+
+    index: LiveIndex
+    catalog: Catalog
+    meta: dict[str, Any]
+
+
+def save(folder: Path, index: LiveIndex, catalog: Catalog, meta: Mapping[str, Any]) -> None:
+    """Write a snapshot and make it the current one; returns when it is on disk.
+
+    Raises:
+        OSError: it could not be written; the one before is still the current one.
+    """
+    start(folder, index, catalog, meta).wait()
+
+
+def start(folder: Path, index: LiveIndex, catalog: Catalog, meta: Mapping[str, Any]) -> Child:
+    """Begin to write a snapshot of this instant. One at a time for a folder.
+
+    Writers of catalog and index wait until the child process is made; queries do not.
+    """
+    text = json.dumps(dict(meta))
+    folder.mkdir(parents=True, exist_ok=True)
+    clear_old(folder)
+    name = next_name(folder)
+    with ExitStack() as both:
+        both.enter_context(catalog.frozen())
+        both.enter_context(index.frozen())
+        return in_child(lambda: _write(folder, name, index, catalog, text))
+
+
+def load(folder: Path, settings: IndexSettings) -> Snapshot | None:
+    """The current snapshot; None if there is none.
+
+    Raises:
+        IndexCorruptError: it is torn, altered, or of another layout.
+    """
+    where = current(folder)
+    if where is None:
+        return None
+    pieces, meta = read_pieces(where)
+    try:
+        catalog = Catalog.restore(_part(pieces, "catalog."))
+        rows = {name: np.asarray(array) for name, array in _part(pieces, "index.").items()}
+        index = LiveIndex.restore(rows, where / _GRAPH, settings)
+    except (KeyError, ValueError, RuntimeError, UnicodeDecodeError) as e:
+        raise IndexCorruptError(f"{where}: {e!r}") from e
+    # The two are written one after the other while messages are applied: a removal may have
+    # reached the catalog only, and its replay would pass the index by.
+    known = index.ids()
+    index.remove(known[catalog.rows_of(known) < 0])
+    return Snapshot(index, catalog, meta)
+
+
+def _write(folder: Path, name: str, index: LiveIndex, catalog: Catalog, meta: str) -> None:
+    """Runs in the child: the locks are held by nobody there but us."""
+    pieces: Pieces = {f"index.{key}": array for key, array in index.state().items()}
+    pieces |= {f"catalog.{key}": piece for key, piece in catalog.state().items()}
+    draft = folder / f"{name}.draft"
+    write_pieces(draft, pieces, {_GRAPH: index.save_graph}, meta)
+    publish(folder, draft, name)
+
+
+def _part(pieces: Pieces, prefix: str) -> dict[str, NDArray[Any] | bytes]:
+    return {key.removeprefix(prefix): p for key, p in pieces.items() if key.startswith(prefix)}

@@ -1,0 +1,84 @@
+"""Loading a bundle by the id that settings name. Trained kinds add themselves to `KINDS`."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from contracts.errors import BundleError
+from contracts.features import FEATURE_COLUMNS
+from contracts.models import Bundle
+from contracts.settings import ModelSettings
+from model_runtime import day0, manifest
+from model_runtime.manifest import Manifest
+
+Load = Callable[[Manifest, Mapping[str, bytes], ModelSettings], Bundle]
+
+
+def load(settings: ModelSettings) -> Bundle:
+    """The bundle `settings.bundle`: day0 is built in, any other lies in `settings.directory`.
+
+    Raises:
+        BundleError: missing, torn, changed, of another layout or kind, or made for other features.
+    """
+    if settings.bundle == day0.ID:
+        return day0.Day0().bundle(embedding_size=settings.embedding_size)
+    if settings.directory is None:
+        raise BundleError(
+            f"bundle {settings.bundle!r} is not built in: set HEADRACE_MODEL__DIRECTORY"
+        )
+    found, files = manifest.read(settings.directory, settings.bundle)
+    if unknown := sorted(set(found.features) - {spec.name for spec in FEATURE_COLUMNS}):
+        raise BundleError(f"bundle {found.id!r} reads columns not served: {', '.join(unknown)}")
+    if found.kind not in KINDS:
+        raise BundleError(f"bundle {found.id!r} is of kind {found.kind!r}, not {sorted(KINDS)}")
+    bundle = KINDS[found.kind](found, files, settings)
+    _agree(found, bundle)
+    return bundle
+
+
+def publish_day0(directory: Path, bundle_id: str, weights: day0.Day0) -> Path:
+    """Write a day-0 bundle with numbers of one's own; where it lies now.
+
+    Raises:
+        BundleError: the id is taken or no name, or a head reads an unknown column.
+    """
+    if bundle_id == day0.ID:
+        raise BundleError(f"{day0.ID!r} is the built-in bundle; other numbers need another id")
+    try:
+        built = weights.bundle(bundle_id)
+    except ValueError as e:
+        raise BundleError(f"bundle {bundle_id!r}: {e}") from None
+    return manifest.write(
+        directory,
+        bundle_id,
+        day0.KIND,
+        dim=built.users.dim,
+        hidden=built.users.hidden,
+        features=built.ranker.features,
+        files={day0.WEIGHTS: msgspec.json.encode(weights)},
+    )
+
+
+def _load_day0(found: Manifest, files: Mapping[str, bytes], settings: ModelSettings) -> Bundle:
+    if day0.WEIGHTS not in files:
+        raise BundleError(f"bundle {found.id!r} has no {day0.WEIGHTS}")
+    try:
+        weights = msgspec.json.decode(files[day0.WEIGHTS], type=day0.Day0)
+        return weights.bundle(found.id, settings.embedding_size)
+    except (msgspec.DecodeError, ValueError) as e:
+        raise BundleError(f"bundle {found.id!r}: {day0.WEIGHTS}: {e}") from None
+
+
+def _agree(found: Manifest, bundle: Bundle) -> None:
+    """What the manifest promises is what was built: state and index are laid out by it."""
+    built = (bundle.users.dim, bundle.items.dim, bundle.users.hidden, bundle.ranker.features)
+    if built != (found.dim, found.dim, found.hidden, found.features):
+        raise BundleError(
+            f"bundle {found.id!r}: towers of {built[:3]} (dim, dim, hidden) and columns {built[3]} "
+            f"do not fit the manifest's {found.dim}, {found.hidden}, {found.features}"
+        )
+
+
+KINDS: Final[Mapping[str, Load]] = {day0.KIND: _load_day0}

@@ -1,0 +1,230 @@
+"""The columns behind the statistics board: one row a video, one a (video, source), linked.
+
+One writer, readers without a lock: a row is filled before the table of ids points to it, and arrays
+that grow or are swept are made anew and swapped in one step. A reader may see a video between two of
+its numbers; each number by itself is whole.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.batch import Ids, Rows, nth_in_group
+from contracts.engine_records import VideoStats
+from operators.decay import fade
+from operators.id_table import IdTable
+from operators.intake import intake
+from operators.mixing import paired
+from operators.stats_records import COUNTRIES
+
+NO_ROW: Final = -1
+NEIGHBOUR: Final = np.dtype([("video", "<i8"), ("weight", "<f4")])
+_SMALLEST: Final = 1024
+_ROOM: Final = 2**31 - 2
+
+VIDEO_COLUMNS: Final[dict[str, Any]] = {
+    "video": np.int64,
+    "at_ms": np.int64,
+    "counts": (np.float32, 5),
+    "trend": np.float32,
+    "head": np.int32,  # its first partial
+}
+PARTIAL_COLUMNS: Final[dict[str, Any]] = {
+    "key": np.int64,  # of video and source
+    "row": np.int32,  # of the video; NO_ROW when forgotten
+    "next": np.int32,
+    "at_ms": np.int64,
+    "counts": (np.float32, 5),
+    "trend": np.float32,
+    "country": (np.uint16, COUNTRIES),
+    "near": (np.float32, COUNTRIES),
+}
+Columns = dict[str, NDArray[Any]]
+
+
+class BoardRows:
+    """Sums over the sources, kept when a partial state comes."""
+
+    def __init__(self, count_half_life_ms: float, trend_half_life_ms: float) -> None:
+        self.count_half_life_ms = count_half_life_ms
+        self.trend_half_life_ms = trend_half_life_ms
+        self.videos, self.partials = _empty(VIDEO_COLUMNS, 0), _empty(PARTIAL_COLUMNS, 0)
+        self.neighbours: list[bytes] = []  # of each partial, packed NEIGHBOUR
+        self.n, self.parts, self.dead = 0, 0, 0
+        self._table, self._keys = IdTable(), IdTable()
+
+    @property
+    def live(self) -> int:
+        """Videos of which something is known."""
+        return len(self._table)
+
+    def find(self, ids: Ids) -> Rows:
+        """(m,) row of each video, NO_ROW where nothing is known."""
+        return self._table.get(ids).astype(np.intp)
+
+    def parts_of(self, row: int) -> list[int]:
+        """Rows of the partials of one video."""
+        out, at = [], int(self.videos["head"][row])
+        while at != NO_ROW:
+            out.append(at)
+            at = int(self.partials["next"][at])
+        return out
+
+    def apply(self, records: Sequence[VideoStats], sources: NDArray[np.int64]) -> None:
+        """Take over states of different (video, source) pairs."""
+        ids = np.array([record.video for record in records], np.int64)
+        keys = paired(ids, sources).view(np.int64)
+        rows, new_videos = intake(self._table, self.n, ids, _ROOM)
+        parts, new_keys = intake(self._keys, self.parts, keys, _ROOM)
+        self.videos = _grown(self.videos, VIDEO_COLUMNS, self.n, len(new_videos))
+        self.partials = _grown(self.partials, PARTIAL_COLUMNS, self.parts, len(new_keys))
+        self.neighbours.extend([b""] * len(new_keys))
+        added = slice(self.n, self.n + len(new_videos))
+        self.videos["video"][added], self.videos["head"][added] = new_videos, NO_ROW
+        fresh = parts >= self.parts
+        self._fill(parts, records)
+        self.partials["key"][parts], self.partials["row"][parts] = keys, rows
+        self._link(rows[fresh], parts[fresh])
+        self._sum(np.unique(rows))
+        self._keys.put(new_keys, np.arange(self.parts, self.parts + len(new_keys), dtype=np.int32))
+        self.parts += len(new_keys)
+        self._table.put(new_videos, np.arange(added.start, added.stop, dtype=np.int32))
+        self.n = added.stop
+
+    def _fill(self, parts: Rows, records: Sequence[VideoStats]) -> None:
+        to = self.partials
+        to["at_ms"][parts] = [record.at_ms for record in records]
+        to["counts"][parts] = [record.counts for record in records]
+        to["trend"][parts] = [record.trend for record in records]
+        to["country"][parts] = 0
+        to["near"][parts] = 0
+        for part, record in zip(parts.tolist(), records, strict=True):
+            for i, (country, weight) in enumerate(record.trend_by_country.items()):
+                if i < COUNTRIES:
+                    to["country"][part, i], to["near"][part, i] = country, weight
+            self.neighbours[part] = _packed(record)
+
+    def _link(self, rows: Rows, parts: Rows) -> None:
+        """Put partials at the head of their video's list, one of each video at a time."""
+        nth = nth_in_group(rows)
+        for turn in range(int(nth.max(initial=-1)) + 1):
+            row, part = rows[nth == turn], parts[nth == turn]
+            self.partials["next"][part] = self.videos["head"][row]
+            self.videos["head"][row] = part
+
+    def _sum(self, rows: Rows) -> None:
+        """Counts and trend of videos from their partials, at the time of the newest."""
+        whose, part = self.all_parts(rows)
+        of = self.partials
+        at_ms = np.zeros(len(rows), np.int64)
+        np.maximum.at(at_ms, whose, of["at_ms"][part])
+        aged = at_ms[whose] - of["at_ms"][part]
+        counts = of["counts"][part] * fade(aged, self.count_half_life_ms)[:, None]
+        flat = np.bincount(
+            (whose[:, None] * 5 + np.arange(5)).ravel(), counts.ravel(), 5 * len(rows)
+        )
+        trend = np.bincount(
+            whose, of["trend"][part] * fade(aged, self.trend_half_life_ms), len(rows)
+        )
+        self.videos["at_ms"][rows] = at_ms
+        self.videos["counts"][rows] = np.maximum(flat.reshape(-1, 5), 0)  # unlikes alone
+        self.videos["trend"][rows] = trend
+
+    def all_parts(self, rows: Rows) -> tuple[Rows, Rows]:
+        """(p,) index into `rows` and (p,) partial, for every partial of these videos."""
+        whose, at = np.arange(len(rows)), self.videos["head"][rows].astype(np.intp)
+        found: list[tuple[Rows, Rows]] = []
+        while len(at := at[(some := at != NO_ROW)]):
+            whose = whose[some]
+            found.append((whose, at))
+            at = self.partials["next"][at].astype(np.intp)
+        if not found:
+            return np.empty(0, np.intp), np.empty(0, np.intp)
+        return np.concatenate([w for w, _ in found]), np.concatenate([p for _, p in found])
+
+    def remove(self, video: int) -> None:
+        """Nothing is known of the video any more."""
+        row = int(self.find(np.array([video], np.int64))[0])
+        if row == NO_ROW:
+            return
+        for part in self.parts_of(row):
+            self._blank(part)
+        self._table.drop(np.array([video], np.int64))
+        self.videos["head"][row] = NO_ROW
+        self.videos["counts"][row] = 0
+        self.videos["trend"][row] = 0
+        self.dead += 1
+
+    def remove_part(self, video: int, source: int) -> None:
+        """One source knows nothing of the video any more."""
+        key = paired(np.array([video], np.int64), np.array([source], np.int64)).view(np.int64)
+        part = int(self._keys.get(key)[0])
+        if part == NO_ROW:
+            return
+        row = int(self.partials["row"][part])
+        left = [other for other in self.parts_of(row) if other != part]
+        if not left:
+            self.remove(video)
+            return
+        self.videos["head"][row] = left[0]
+        self.partials["next"][left] = [*left[1:], NO_ROW]
+        self._blank(part)
+        self._sum(np.array([row]))
+
+    def _blank(self, part: int) -> None:
+        self._keys.drop(self.partials["key"][part : part + 1])
+        for name in ("counts", "trend", "near"):
+            self.partials[name][part] = 0
+        self.partials["row"][part] = NO_ROW
+        self.neighbours[part] = b""
+        self.dead += 1
+
+    def swept(self) -> "BoardRows":
+        """The same without the rows of what was removed."""
+        out = BoardRows(self.count_half_life_ms, self.trend_half_life_ms)
+        rows = np.flatnonzero(self.find(self.videos["video"][: self.n]) == np.arange(self.n))
+        parts = np.flatnonzero(self.partials["row"][: self.parts] != NO_ROW)
+        out.videos = {name: column[rows] for name, column in self.videos.items()}
+        out.partials = {name: column[parts] for name, column in self.partials.items()}
+        out.n, out.parts = len(rows), len(parts)
+        new_row, new_part = _renumbered(rows, self.n), _renumbered(parts, self.parts)
+        out.videos["head"] = new_part[out.videos["head"]]
+        out.partials["next"] = new_part[out.partials["next"]]
+        out.partials["row"] = new_row[out.partials["row"]]
+        out.neighbours = [self.neighbours[part] for part in parts.tolist()]
+        out._table.put(out.videos["video"], np.arange(out.n, dtype=np.int32))
+        out._keys.put(out.partials["key"], np.arange(out.parts, dtype=np.int32))
+        return out
+
+
+def _packed(record: VideoStats) -> bytes:
+    near = record.neighbours
+    if not near.ids:
+        return b""
+    out = np.empty(len(near.ids), NEIGHBOUR)
+    out["video"], out["weight"] = near.ids, near.weights
+    return out.tobytes()
+
+
+def _empty(columns: dict[str, Any], n: int) -> Columns:
+    return {name: np.zeros(n, np.dtype(of)) for name, of in columns.items()}
+
+
+def _grown(old: Columns, columns: dict[str, Any], n: int, more: int) -> Columns:
+    """The same columns, or larger copies when `more` rows do not fit."""
+    have = len(next(iter(old.values())))
+    if n + more <= have:
+        return old
+    new = _empty(columns, max(_SMALLEST, 1 << (n + more - 1).bit_length()))
+    for name, column in old.items():
+        new[name][:n] = column[:n]
+    return new
+
+
+def _renumbered(kept: Rows, n: int) -> NDArray[np.int32]:
+    """(n + 1,) new number of each old row; the last, which NO_ROW points to, is NO_ROW."""
+    out = np.full(n + 1, NO_ROW, np.int32)
+    out[kept] = np.arange(len(kept), dtype=np.int32)
+    return out

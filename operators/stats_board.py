@@ -1,0 +1,146 @@
+"""The serving side of `video-stats`: how videos fare now, summed over the source partitions.
+
+One writer applies records, another thread may refresh the trending lists, any number read.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.batch import Column, Ids
+from contracts.engine_records import VideoStats
+from contracts.features import RATE_COLUMNS
+from contracts.models import F32
+from contracts.settings import StatsSettings
+from operators.board_rows import NEIGHBOUR, BoardRows
+from operators.decay import HOUR_MS, fade
+from operators.trending import CategoryOf, Trends, trends
+
+# Imagined events with the declared default rates: so many real ones weigh as much as the prior.
+_PRIOR_EVENTS: Final = 20.0
+_PRIOR: Final = {spec.name: float(spec.default) for spec in RATE_COLUMNS}
+# Keeps a pair that was watched together once from beating pairs with a history.
+_PRIOR_CLICKS: Final = 5.0
+_SWEPT_FROM: Final = 4096
+
+
+class StatsBoard:
+    """Bounded by the tables of the source partitions, whose tombstones it follows."""
+
+    def __init__(self, settings: StatsSettings) -> None:
+        self._rows = BoardRows(
+            settings.count_half_life_h * HOUR_MS, settings.trend_half_life_h * HOUR_MS
+        )
+        self._sources: dict[str, int] = {}
+        self._trends = Trends()
+
+    def __len__(self) -> int:
+        """Videos of which something is known."""
+        return self._rows.live
+
+    def apply(self, records: Sequence[VideoStats]) -> None:
+        """Take over states: each replaces the one before of its video and source."""
+        last = {(record.video, record.source): record for record in records}
+        if last:
+            sources = [self._number(source) for _, source in last]
+            self._rows.apply(list(last.values()), np.array(sources, np.int64))
+
+    def forget(self, video: int, source: str) -> None:
+        """A source withdrew its state of the video."""
+        self._rows.remove_part(video, self._number(source))
+        self._sweep()
+
+    def drop(self, video: int) -> None:
+        """The video is gone; what is applied later counts anew."""
+        self._rows.remove(video)
+        self._sweep()
+
+    def refresh(self, now_ms: int, category_of: CategoryOf) -> None:
+        """Make the trending lists anew; `category_of` gives 32-bit hashes, 0 unknown."""
+        self._trends = trends(self._rows, now_ms, category_of)
+
+    def trending(self, country: int = 0, category: int = 0, n: int = 50) -> tuple[Ids, F32]:
+        """At most n ids and weights of the last refresh, heaviest first; 0 is any."""
+        found = self._trends.of(country, category)
+        there = self._rows.find(found.ids) >= 0
+        return found.ids[there][:n], found.weights[there][:n]
+
+    def neighbours(self, ids: Ids, weights: F32, n: int) -> tuple[Ids, F32]:
+        """At most n videos that were watched in the sessions of `ids`, strongest first.
+
+        The score is the cosine of item-to-item filtering, summed over the sources and over `ids`
+        with their weights: pairs / sqrt(clicks of the one x clicks of the other).
+        """
+        rows = self._rows
+        known = rows.find(ids)
+        blobs: list[bytes] = []
+        factors: list[float] = []
+        times: list[int] = []
+        for row, weight in zip(known.tolist(), weights.tolist(), strict=True):
+            if row < 0:
+                continue
+            factor = weight / (float(rows.videos["counts"][row, 1]) + _PRIOR_CLICKS) ** 0.5
+            for part in rows.parts_of(row):
+                if blob := rows.neighbours[part]:
+                    blobs.append(blob)
+                    factors.append(factor)
+                    times.append(int(rows.partials["at_ms"][part]))
+        if not blobs:
+            return np.empty(0, np.int64), np.empty(0, np.float32)
+        aged = fade(max(times) - np.array(times), rows.count_half_life_ms)
+        sizes = [len(blob) // NEIGHBOUR.itemsize for blob in blobs]
+        scale = np.repeat(np.array(factors) * aged, sizes)
+        return _mixed(rows, np.frombuffer(b"".join(blobs), NEIGHBOUR), scale, ids, n)
+
+    def counts(self, ids: Ids, now_ms: int) -> F32:
+        """(n, 5) impressions, clicks, completes, likes, skips, decayed to now; 0 unknown."""
+        rows = self._rows
+        at = rows.find(ids)
+        out = np.zeros((len(ids), 5), np.float32)
+        known = at[at >= 0]
+        aged = fade(now_ms - rows.videos["at_ms"][known], rows.count_half_life_ms)
+        out[at >= 0] = rows.videos["counts"][known] * aged[:, None]
+        return out
+
+    def rates(self, ids: Ids, now_ms: int) -> dict[str, Column]:
+        """`RATE_COLUMNS` of each video; a rate is pulled to its declared default by a prior."""
+        shown, clicks, completes, likes, skips = self.counts(ids, now_ms).T
+        return {
+            "impressions": shown,
+            "ctr": _smoothed(clicks, shown, _PRIOR["ctr"]),
+            "complete_rate": _smoothed(completes, clicks, _PRIOR["complete_rate"]),
+            "like_rate": _smoothed(likes, clicks, _PRIOR["like_rate"]),
+            "skip_rate": _smoothed(skips, clicks + skips, _PRIOR["skip_rate"]),
+        }
+
+    def _number(self, source: str) -> int:
+        return self._sources.setdefault(source, len(self._sources))
+
+    def _sweep(self) -> None:
+        rows = self._rows
+        if rows.dead > max(_SWEPT_FROM, (rows.n + rows.parts) // 2):
+            self._rows = rows.swept()
+
+
+def _mixed(
+    rows: BoardRows, found: NDArray[np.void], scale: NDArray[np.float64], ids: Ids, n: int
+) -> tuple[Ids, F32]:
+    """The n strongest of all lists together, without `ids` themselves."""
+    others, same = np.unique(found["video"], return_inverse=True)
+    pairs = np.bincount(same, found["weight"] * scale, len(others)).astype(np.float64)
+    pairs[np.isin(others, ids)] = 0
+    at = rows.find(others)
+    clicks = np.where(at >= 0, rows.videos["counts"][at, 1], 0)
+    score = pairs / np.sqrt(clicks + _PRIOR_CLICKS)
+    top = np.argsort(-score, kind="stable")[:n]
+    top = top[score[top] > 0]
+    return others[top], score[top].astype(np.float32)
+
+
+def _smoothed(part: F32, whole: F32, prior: float) -> F32:
+    """Share with imagined events; clicks that no impression led to cannot make it more than 1."""
+    rate = (part + _PRIOR_EVENTS * prior) / (whole + _PRIOR_EVENTS)
+    out: F32 = np.minimum(rate, 1.0).astype(np.float32)
+    return out

@@ -1,0 +1,26 @@
+"""Arrays of text as two plain pieces, the UTF-8 bytes end to end and their lengths, for snapshots."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def pack_texts(name: str, texts: NDArray[Any]) -> dict[str, NDArray[Any] | bytes]:
+    """`{name}.utf8` and `{name}.lengths` ((n,) int32, -1 for None)."""
+    parts = [None if t is None else t.encode("utf-8", "surrogatepass") for t in texts.tolist()]
+    lengths = np.array([-1 if p is None else len(p) for p in parts], np.int32)
+    return {f"{name}.utf8": b"".join(p for p in parts if p), f"{name}.lengths": lengths}
+
+
+def unpack_texts(name: str, state: Mapping[str, NDArray[Any] | bytes]) -> list[str | None]:
+    """What `pack_texts` packed."""
+    blob, lengths = bytes(state[f"{name}.utf8"]), np.asarray(state[f"{name}.lengths"])
+    ends = np.cumsum(np.maximum(lengths, 0)).tolist()
+    out: list[str | None] = []
+    start = 0
+    for end, length in zip(ends, lengths.tolist(), strict=True):
+        out.append(None if length < 0 else blob[start:end].decode("utf-8", "surrogatepass"))
+        start = end
+    return out

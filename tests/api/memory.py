@@ -1,0 +1,172 @@
+"""The log and the user store in memory: implementations of the API's two I/O Protocols."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from contracts.errors import UnavailableError
+from contracts.models import Bundle
+from contracts.profiles import decode_profile
+from contracts.settings import UserSettings
+from contracts.user_record import user_dtype
+from operators.catalog import Catalog
+from operators.derive import derive, from_blobs
+from operators.event_columns import RawMessages, decode_events
+from operators.offsets import slot_key
+from operators.profile_fold import fold_profile
+from operators.user_fold import UserFold
+from streams.positions import Position
+
+
+@dataclass(frozen=True)
+class Written:
+    """One message of the log."""
+
+    topic: str
+    key: bytes
+    value: bytes | None
+    place: int
+    at_s: float
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return self.place
+
+
+@dataclass
+class MemoryLog:
+    """One partition a topic. `down`: takes nothing."""
+
+    down: bool = False
+    messages: list[Written] = field(default_factory=list)
+
+    def of(self, topic: str) -> list[Written]:
+        return [m for m in self.messages if m.topic == topic]
+
+    def produce(
+        self,
+        topic: str,
+        key: bytes,
+        value: bytes | None,
+        on_ack: Callable[[Any, Any], None] | None = None,
+    ) -> None:
+        if self.down:
+            raise UnavailableError("the queue is full")
+        written = Written(topic, key, value, len(self.of(topic)), time.monotonic())
+        self.messages.append(written)
+        if on_ack is not None:
+            on_ack(None, written)
+
+    async def send(
+        self, topic: str, key: bytes, value: bytes | None, timeout_s: float
+    ) -> tuple[int, int]:
+        self.produce(topic, key, value)
+        return 0, self.messages[-1].place
+
+
+@dataclass
+class SilentLog(MemoryLog):
+    """Takes messages and never acknowledges one."""
+
+    def produce(
+        self,
+        topic: str,
+        key: bytes,
+        value: bytes | None,
+        on_ack: Callable[[Any, Any], None] | None = None,
+    ) -> None:
+        super().produce(topic, key, value)
+
+
+@dataclass
+class MemoryUsers:
+    """Folds the log's events and profiles with the engine's own fold, `delay_s` after they came."""
+
+    log: MemoryLog
+    bundle: Bundle
+    catalog: Catalog
+    now_ms: Callable[[], int]
+    delay_s: float = 0.0
+    records: dict[str, Any] = field(default_factory=dict)
+    folded: int = 0
+
+    async def get(self, user_id: str) -> Any | None:
+        self._catch_up()
+        return self.records.get(user_id)
+
+    async def wait_for(self, user_id: str, position: Position, deadline_s: float) -> bool:
+        until = time.monotonic() + deadline_s
+        while not self._has(position):
+            if time.monotonic() > until:
+                return False
+            await asyncio.sleep(0.002)
+        return True
+
+    def _has(self, position: Position) -> bool:
+        self._catch_up()
+        done = [m for m in self.log.messages[: self.folded] if m.topic == position.topic]
+        return len(done) > position.offset
+
+    def _catch_up(self) -> None:
+        while self.folded < len(self.log.messages):
+            message = self.log.messages[self.folded]
+            if time.monotonic() - message.at_s < self.delay_s:
+                return
+            self.folded += 1
+            self._fold(message)
+
+    def _fold(self, message: Written) -> None:
+        user = message.key.decode()
+        dtype = user_dtype(self.bundle.users.hidden, self.bundle.users.dim)
+        before = self.records.get(user)
+        records = from_blobs([None if before is None else before.tobytes()], dtype)
+        derive(records, self.bundle, self.catalog)
+        if message.topic == "profiles":
+            if message.value is None:
+                self.records.pop(user, None)
+                return
+            fold_profile(records[0], decode_profile(message.value), self.bundle)
+        elif message.topic == "events":
+            self._fold_event(records, message)
+        else:
+            return
+        self.records[user] = records[0]
+
+    def _fold_event(self, records: Any, message: Written) -> None:
+        key, now_ms = slot_key(0, "events", 0), self.now_ms()
+        raw = RawMessages(
+            [message.value], [message.key], np.array([key]), np.array([message.place]),
+            np.array([now_ms]),
+        )  # fmt: skip
+        columns, bad = decode_events(raw, 300_000)
+        assert not bad
+        fold = UserFold(self.bundle, self.catalog, UserSettings())
+        fold(records, columns, {key: 0}, now_ms)
+
+
+class DownUsers:
+    """A store that refuses."""
+
+    async def get(self, user_id: str) -> Any | None:
+        raise UnavailableError("connection refused")
+
+    async def wait_for(self, user_id: str, position: Position, deadline_s: float) -> bool:
+        raise UnavailableError("connection refused")
+
+
+class HangingUsers:
+    """A store that never answers."""
+
+    async def get(self, user_id: str) -> Any | None:
+        await asyncio.sleep(3600)
+        return None
+
+    async def wait_for(self, user_id: str, position: Position, deadline_s: float) -> bool:
+        await asyncio.sleep(3600)
+        return False
