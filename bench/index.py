@@ -49,16 +49,16 @@ class Figure:
 
 
 class World:
-    """Vectors around 2,000 centres."""
+    """Vectors around 2,000 centres; two of a centre have a cosine of about 1 / (1 + spread^2)."""
 
-    def __init__(self, dim: int, seed: int = 0) -> None:
-        self._rng = np.random.default_rng(seed)
+    def __init__(self, dim: int, spread: float, seed: int = 0) -> None:
+        self._rng, self._spread = np.random.default_rng(seed), np.float32(spread)
         self._centres = self._rng.standard_normal((2000, dim)).astype(np.float32)
 
     def vectors(self, n: int) -> F32:
         """(n, d) float32 of unit length."""
         x = self._centres[self._rng.integers(0, 2000, n)]
-        x = x + 0.7 * self._rng.standard_normal(x.shape).astype(np.float32)
+        x = x + self._spread * self._rng.standard_normal(x.shape).astype(np.float32)
         out: F32 = x / np.linalg.norm(x, axis=1, keepdims=True)
         return out
 
@@ -85,9 +85,9 @@ def build(world: World, rows: int, dim: int) -> tuple[LiveIndex, list[Figure]]:
     bare = hnswlib.Index("ip", dim)
     bare.init_index(rows, M=IndexSettings().m, ef_construction=IndexSettings().ef_construction)
     bare.set_ef(IndexSettings().ef_search)
-    before = rss_mb()
     index, ours_s, bare_s, size = LiveIndex(dim, IndexSettings()), 0.0, 0.0, 10_000
     batches = [world.vectors(min(size, rows - start)) for start in range(0, rows, size)]
+    before = rss_mb()
     for number, batch in enumerate(batches):
         ids = np.arange(number * size, number * size + len(batch))
         ours_s += timed(lambda ids=ids, batch=batch: index.upsert(ids, batch))  # type: ignore[misc]
@@ -153,7 +153,8 @@ class Writer:
 
 def query_for(index: LiveIndex, world: World, seconds: float, rest_s: float) -> list[float]:
     """Durations of one client's searches."""
-    queries, durations = world.vectors(256), []
+    queries = world.vectors(256)
+    durations: list[float] = []
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         durations.append(timed(lambda: index.search(queries[len(durations) % 256], K)))
@@ -253,17 +254,18 @@ def main(arguments: Sequence[str] = ()) -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="of each timed part")
     parser.add_argument("--rate", type=float, default=500.0, help="rows a second of the writer")
     parser.add_argument("--rounds", type=int, default=20, help="of 10 %% churn; 0: none")
+    parser.add_argument("--spread", type=float, default=0.5, help="of a cluster; 0.7 is hard")
     said = parser.parse_args(arguments)
     # As the serving process does it: else a query waits up to 5 ms for the GIL that a writer has.
     sys.setswitchinterval(0.0005)
-    world = World(said.dim)
+    world = World(said.dim, said.spread)
     index, figures = build(world, said.rows, said.dim)
     index.start()
     figures += beside_a_writer(index, world, said.rows, said.seconds, said.rate)
     if said.rounds:
         figures += churn(index, world, said.rows, said.rounds)
     index.close()
-    figures += boot(index)
+    figures += [*boot(index), Figure("search effort found (ef)", index.effort, "")]
     show(figures, f"live index, {said.rows:,} x {said.dim}, {os.cpu_count()} cores")
     rows = [
         {"name": f.what, "value": f.value, "unit": f.unit, "baseline": f.baseline, "ratio": f.ratio}

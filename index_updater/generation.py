@@ -156,6 +156,7 @@ class Generation:
             "place": rows.place[:n],
             "alive": rows.died[:n] > epoch,
             "drained": np.array([self.drained]),
+            "ef": np.array([self.graph.ef]),
         }
 
     @classmethod
@@ -172,6 +173,7 @@ class Generation:
         labels = rows.append(state["ids"], state["halves"])
         rows.place[:n] = place
         generation.graph.marked = int(np.count_nonzero(place == MARKED))
+        generation.graph.set_ef(max(settings.ef_search, int(state["ef"][0])))
         generation.drained, generation.born = int(state["drained"][0]), n
         generation.table.put(state["ids"][alive], labels[alive].astype(np.int32))
         generation.kill(labels[~alive], 0)

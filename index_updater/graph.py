@@ -38,7 +38,8 @@ class Graph:
         else:
             self._index.load_index(str(path), max_elements=capacity)
             self.added = self._index.get_current_count()
-        self._index.set_ef(settings.ef_search)
+        self.ef = 0
+        self.set_ef(settings.ef_search)
 
     @property
     def live(self) -> int:
@@ -48,6 +49,11 @@ class Graph:
     @property
     def room(self) -> int:
         return self.capacity - self.added
+
+    def set_ef(self, ef: int) -> None:
+        """How many candidates a search keeps; no search may run meanwhile."""
+        self.ef = ef
+        self._index.set_ef(ef)
 
     def add(self, labels: Labels, vectors: F32, threads: int) -> None:
         """Insert; no search may run meanwhile. The caller sees to `room`."""

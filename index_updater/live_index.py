@@ -2,15 +2,15 @@
 
 New rows stand in an exact tail, which is searched beside the HNSW graph and drained into it in slices
 so short that queries hardly wait. Graphs that fill up or silt up are rebuilt beside the serving one
-(`index_updater.rebuild`). Durations are measured here; nothing depends on the time of day.
+(`index_updater.rebuild`), and the search effort follows the recall that is measured. Durations are
+measured here; nothing depends on the time of day.
 """
 
 import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from contracts.batch import Ids
 from contracts.settings import IndexSettings
-from index_updater.exact import View, best, exact_search, first_view, tail_search
+from index_updater.exact import exact_search
 from index_updater.generation import EXACT_BELOW, Generation, capacity_for
-from index_updater.graph import F32, Labels
+from index_updater.graph import F32
+from index_updater.index_core import IndexCore
 from index_updater.rebuild import Rebuild
-from index_updater.rwlock import SharedLock
-from index_updater.vectors import last_of_each, unit_halves, unit_query, unit_rows
+from index_updater.recall import likely_queries, raise_ef, tuned_k
 
 _log = logging.getLogger(__name__)
 _FULL: Final = 0.8  # of the graph's capacity: the rest is what comes during the rebuild
@@ -37,7 +37,7 @@ _IDLE_S: Final = 1.0
 _ROW_S: Final = 150e-6  # first guess of what an insertion costs; measured from then on
 
 
-class LiveIndex:
+class LiveIndex(IndexCore):
     """HNSW that is written while it is read. Every method may be called by any thread.
 
     Args:
@@ -54,112 +54,35 @@ class LiveIndex:
         capacity: int = 10_000,
         generation: Generation | None = None,
     ) -> None:
-        self.dim, self.rebuilds = dim, 0
-        self._settings = settings
-        self._smallest = max(capacity, EXACT_BELOW) if generation is None else EXACT_BELOW
-        self._view = first_view(
-            generation or Generation.empty(dim, self._smallest, settings), settings.tail_rows
-        )
-        self._lock = SharedLock()  # queries share the graph
-        self._writing = threading.RLock()  # one upsert, removal or swap at a time
-        self._graphing = threading.Lock()  # taken after `_writing`: one drain or snapshot at a time
+        self._smallest = EXACT_BELOW if generation else max(capacity, EXACT_BELOW)
+        super().__init__(generation or Generation.empty(dim, self._smallest, settings), settings)
+        self.rebuilds = 0
         self._rebuilding = threading.Lock()
         self._rebuild: Rebuild | None = None
-        self._row_s, self._searched, self._recall_low = _ROW_S, False, False
+        self._row_s = _ROW_S
+        self._tuned_at = len(self)
+        self._exhausted = False  # more effort did not bring the recall back
         self._wake, self._stop = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
 
-    def __len__(self) -> int:
-        """Rows that can be found."""
-        return len(self._view.generation.table)
-
-    @property
-    def tail_rows(self) -> int:
-        """Rows searched exactly, not in the graph yet."""
-        view = self._view
-        return view.n - min(view.generation.drained, view.n)
-
-    @property
-    def tombstone_ratio(self) -> float:
-        """Dead share of the graph."""
-        return self._view.generation.tombstone_ratio
-
-    def ids(self) -> Ids:
-        """(len(self),) all that can be found, in no particular order."""
-        view = self._view
-        return view.generation.rows.ids[: view.n][view.alive(np.arange(view.n))]
-
     def upsert(self, ids: Ids, vectors: F32) -> None:
-        """Add or replace; can be found when this returns. Of a repeated id the last counts.
-
-        Args:
-            ids: (n,) int64.
-            vectors: (n, d); their direction counts, in half precision.
-
-        Raises:
-            ValueError: on another dimension, NaN, infinity or zero; nothing was inserted.
-        """
-        ids = np.ascontiguousarray(ids, np.int64)
-        ids, halves = last_of_each(ids, unit_halves(vectors, ids, self.dim))
-        with self._writing:
-            generation = self._view.generation
-            old = generation.table.get(ids).astype(np.int64)
-            same = (old >= 0) & (generation.rows.halves[old] == halves).all(axis=1)
-            if not same.all():
-                self._write(ids[~same], halves[~same], old[~same])
+        """As in `IndexCore`; a writer that is faster than the draining does some of it itself."""
+        super().upsert(ids, vectors)
         self._wake.set()
-        self._relieve()
+        alone = self._thread is None
+        while self.tail_rows > self._settings.tail_rows:
+            if not (self.maintain() if alone else self._drain_slice()):
+                return
+            if self._searched and not alone:
+                time.sleep(_REST_S)
 
     def remove(self, ids: Ids) -> None:
-        """Take out; never returned again. Unknown ids are passed over."""
-        with self._writing:
-            view = self._view
-            found = np.unique(view.generation.table.get(np.asarray(ids, np.int64)))
-            labels = found[found >= 0].astype(np.int64)
-            if not len(labels):
-                return
-            view.generation.table.drop(view.generation.rows.ids[labels])
-            view.generation.kill(labels, view.epoch + 1)
-            self._view = View(view.generation, view.tail, view.base, view.n, view.epoch + 1)
-            view.generation.bury(labels)
+        """As in `IndexCore`."""
+        super().remove(ids)
         self._wake.set()
 
-    def search(self, query: F32, k: int) -> tuple[Ids, F32]:
-        """(m,) ids and (m,) cosines, best first, m <= k; fewer only when fewer are there.
-
-        Raises:
-            ValueError: on a query of another dimension, with NaN or infinity, or zero.
-        """
-        self._searched = True
-        view, labels, sims = self._near(unit_query(query, self.dim), max(k, 0))
-        return view.generation.rows.ids[labels], np.minimum(sims, np.float32(1))
-
-    def search_exact(self, query: F32, k: int) -> tuple[Ids, F32]:
-        """As `search`, by comparing with every row."""
-        view = self._view
-        ((labels, sims),) = exact_search(view, unit_query(query, self.dim)[None], max(k, 0))
-        return view.generation.rows.ids[labels], np.minimum(sims, np.float32(1))
-
-    def recall(self, queries: F32, k: int) -> float:
-        """Mean share of the exact k best that `search` finds, for (m, d) queries; 1.0 if empty.
-
-        What is found counts by its cosine, so that ties do not look like misses. A value below
-        `recall_floor` makes `maintain` rebuild, if there was churn since the last rebuild.
-        """
-        if not len(queries) or k <= 0 or not len(self):
-            return 1.0
-        units = np.stack([unit_query(q, self.dim) for q in queries])
-        view, shares = self._view, []
-        for query, (_, exact) in zip(units, exact_search(view, units, k), strict=True):
-            _, _, sims = self._near(query, k, view)
-            if len(exact):
-                shares.append(np.count_nonzero(sims >= exact[-1] - 1e-6) / len(exact))
-        value = float(np.mean(shares)) if shares else 1.0
-        self._recall_low = value < self._settings.recall_floor
-        return value
-
     def maintain(self) -> bool:
-        """One bounded slice of work: drain, mark, rebuild; whether there was any."""
+        """One slice of work: drain, mark, rebuild, tune; whether there was any."""
         drained = self._drain_slice()
         return self._rebuild_slice() or drained
 
@@ -177,20 +100,6 @@ class LiveIndex:
             self._thread.join()
             self._thread = None
 
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """While inside, nothing is written: for a consistent copy. Queries go on."""
-        with self._writing, self._graphing:
-            yield
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        """The rows, for a snapshot. To be called inside `frozen`, with `save_graph`."""
-        return self._view.generation.state(self._view.n, self._view.epoch)
-
-    def save_graph(self, path: Path) -> None:
-        """Write the graph. Holds the GIL: in a child process only, or where nobody is served."""
-        self._view.generation.graph.save(path)
-
     @classmethod
     def restore(
         cls, state: Mapping[str, NDArray[Any]], graph: Path, settings: IndexSettings
@@ -198,61 +107,6 @@ class LiveIndex:
         """The index of `state` and the file of `save_graph`."""
         generation = Generation.restore(state, graph, settings)
         return cls(state["halves"].shape[1], settings, generation=generation)
-
-    def _write(self, ids: Ids, halves: NDArray[np.float16], old: Labels) -> None:
-        """Append rows whose ids had the labels `old` (-1 none), and let searches see both at once."""
-        view = self._view
-        rows, table = view.generation.rows, view.generation.table
-        if rows.room < len(ids):
-            with self._graphing:  # a drain writes into these arrays
-                rows.grow(len(ids))
-        floats = unit_rows(halves.astype(np.float32))
-        tail, base = self._tail_with(view, floats)
-        labels = rows.append(ids, halves)
-        replaced = old[old >= 0]
-        view.generation.kill(replaced, view.epoch + 1)
-        table.put(ids, labels.astype(np.int32))
-        self._view = View(view.generation, tail, base, rows.n, view.epoch + 1)
-        if len(replaced):
-            view.generation.bury(replaced)
-
-    def _tail_with(self, view: View, floats: F32) -> tuple[F32, int]:
-        """The tail's array, and its first label, after `floats` were put behind row n."""
-        tail, base, end = view.tail, view.base, view.n - view.base
-        if end + len(floats) > len(tail):
-            base = view.generation.drained
-            kept = view.tail[base - view.base : end]
-            size = 2 * max(self._settings.tail_rows, len(kept) + len(floats))
-            tail, end = np.empty((size, self.dim), np.float32), len(kept)
-            tail[:end] = kept
-        tail[end : end + len(floats)] = floats
-        return tail, base
-
-    def _near(self, query: F32, k: int, view: View | None = None) -> tuple[View, Labels, F32]:
-        """The view that was searched (the newest one), the k best labels in it and their cosines."""
-        fetch = k
-        while True:
-            self._lock.acquire_shared()
-            try:
-                seen = view or self._view
-                generation, drained = seen.generation, seen.generation.drained
-                if seen.n <= EXACT_BELOW or not k:
-                    break
-                fetch = max(fetch, k + min(generation.unmarked, 3 * k))
-                labels, sims = generation.graph.search(query, fetch)
-            finally:
-                self._lock.release_shared()
-            alive = seen.alive(labels)
-            if np.count_nonzero(alive) < k and len(labels) == fetch:
-                fetch *= 4  # many died that are not marked yet
-                continue
-            drained = min(drained, seen.n)
-            late, their = tail_search(seen, drained, query, k)
-            labels = np.concatenate([labels[alive], late])
-            return seen, *best(labels, np.concatenate([sims[alive], their]), k)
-        seen = view or self._view
-        ((labels, sims),) = exact_search(seen, query[None], k)
-        return seen, labels, sims
 
     def _drain_slice(self) -> bool:
         """Some of the tail into the graph; whether there was something to do and room for it."""
@@ -281,22 +135,14 @@ class LiveIndex:
             pause_s /= 4  # short pauses, more of them, while there is no hurry
         return max(1, int(pause_s / self._row_s))
 
-    def _relieve(self) -> None:
-        """A writer that is faster than the draining does some of it itself."""
-        alone = self._thread is None
-        while self.tail_rows > self._settings.tail_rows:
-            if not (self.maintain() if alone else self._drain_slice()):
-                return
-            if self._searched and not alone:
-                time.sleep(_REST_S)
-
     def _rebuild_slice(self) -> bool:
         if not self._rebuilding.acquire(blocking=False):
             return False
         try:
             if self._rebuild is None:
+                tuned = self._tune()
                 if not self._due():
-                    return False
+                    return tuned
                 live = len(self)
                 capacity = max(self._smallest, capacity_for(live))
                 _log.info("rebuilding the index: %d live rows, room for %d", live, capacity)
@@ -304,13 +150,34 @@ class LiveIndex:
             rows = _REBUILD_ROWS if self._searched else 8 * _BULK_ROWS
             threads = 1 if self._searched else os.cpu_count() or 1
             if self._rebuild.advance(self._view, rows, threads) <= self._settings.tail_rows // 2:
+                self._rebuild.tune()
                 with self._writing:
                     self._view = self._rebuild.finish(self._view, self._settings.tail_rows)
-                self._rebuild, self._recall_low = None, False
+                self._rebuild, self._exhausted, self._tuned_at = None, False, len(self)
                 self.rebuilds += 1
             return True
         finally:
             self._rebuilding.release()
+
+    def _tune(self) -> bool:
+        """Raise the effort if recall was low or the index has doubled; whether it was looked at."""
+        view = self._view
+        grown = len(self) >= 2 * self._tuned_at and view.generation.drained > EXACT_BELOW
+        if self._missed is None and not grown:
+            return False
+        asked = [self._missed] if self._missed is not None else []
+        self._missed, self._tuned_at, k = None, len(self), tuned_k(self._settings)
+        queries = np.concatenate([*asked, self._recent_queries(), likely_queries(view, view.n)])
+        exact, graph = exact_search(view, queries, k), view.generation.graph
+
+        def recall_at(ef: int) -> float:
+            with self._lock.alone():
+                graph.set_ef(ef)
+            return self._share(view, queries, exact, k)
+
+        ef = raise_ef(graph.ef, self._settings, recall_at)
+        self._exhausted = recall_at(ef) < self._settings.recall_floor
+        return True
 
     def _due(self) -> bool:
         view = self._view
@@ -321,7 +188,7 @@ class LiveIndex:
             return False
         churned = view.n - generation.born >= _CHURN * generation.born
         return generation.tombstone_ratio >= self._settings.rebuild_tombstones or (
-            self._recall_low and churned
+            self._exhausted and churned
         )
 
     def _run(self) -> None:

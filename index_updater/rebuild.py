@@ -9,9 +9,10 @@ from dataclasses import replace
 import numpy as np
 
 from contracts.settings import IndexSettings
-from index_updater.exact import View, first_view
-from index_updater.generation import ALIVE, Generation
+from index_updater.exact import View, exact_search, first_view
+from index_updater.generation import ALIVE, EXACT_BELOW, Generation
 from index_updater.graph import Labels
+from index_updater.recall import likely_queries, raise_ef, share_found, tuned_k
 
 
 class Rebuild:
@@ -19,6 +20,7 @@ class Rebuild:
 
     def __init__(self, view: View, live: int, capacity: int, settings: IndexSettings) -> None:
         dim = view.tail.shape[1]
+        self._settings = settings
         self._new = Generation.empty(dim, capacity, settings, expected=live)
         self._copied = 0
         self._sources: list[Labels] = []
@@ -28,6 +30,22 @@ class Rebuild:
         self._copy(view, most)
         self._new.drain(0, most, threads)
         return view.n - self._copied
+
+    def tune(self) -> None:
+        """Find the effort that the new graph takes, while nobody else searches it."""
+        new, settings = self._new, self._settings
+        view = first_view(new, 1)
+        if view.n <= EXACT_BELOW:
+            return
+        k = tuned_k(settings)
+        queries = likely_queries(view, view.n)
+        exact = exact_search(view, queries, k)
+
+        def recall_at(ef: int) -> float:
+            new.graph.set_ef(ef)
+            return share_found(exact, [new.graph.search(q, k) for q in queries])
+
+        new.graph.set_ef(raise_ef(settings.ef_search, settings, recall_at))
 
     def finish(self, view: View, tail_rows: int) -> View:
         """The view to serve from now on. No write may happen between `view` and the swap."""

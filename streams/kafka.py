@@ -31,7 +31,7 @@ def client_config(kafka: KafkaSettings) -> dict[str, Any]:
         # Reconnect soon after a broker comes back: its default of 10 s would be our outage.
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 1000,
-        "log_level": 3,
+        "log_level": 2,  # a broker that is away is said by the flows, once a try
     }
     return {name: value for name, value in config.items() if value is not None}
 

@@ -59,7 +59,9 @@ def describe(
     for name, future in futures.items():
         try:
             topic = future.result(timeout_s)
-        except (KafkaException, TimeoutError) as e:
+        except TimeoutError:
+            raise UnavailableError(f"no answer from Kafka about topic {name}") from None
+        except KafkaException as e:
             raise UnavailableError(
                 f"topic {name}: {e}; if it does not exist, run `headrace topics create`"
             ) from None

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient
+from hypothesis import settings as hypothesis_settings
 from pydantic import SecretStr
 
 from contracts.settings import KafkaSettings, RedisSettings, Settings
@@ -18,6 +19,10 @@ from headrace.servers import apache_kafka
 from headrace.servers.apache_kafka import ApacheKafka, kafka_jars
 from headrace.servers.broker import EmbeddedBroker
 from headrace.servers.redis import EmbeddedRedis, redis_binary
+
+# Timings are benchmarks, never tests: a busy machine must not fail a law.
+hypothesis_settings.register_profile("headrace", deadline=None)
+hypothesis_settings.load_profile("headrace")
 
 POM = Path(__file__).parent / "kafka" / "pom.xml"
 

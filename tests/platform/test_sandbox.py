@@ -69,6 +69,18 @@ def headrace(box: Box, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def words(process: psutil.Process) -> str:
+    """Its command line; empty when it has just ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def workers_of(serve: psutil.Process) -> list[psutil.Process]:
+    return [child for child in serve.children() if "spawn_main" in words(child)]
+
+
 def gone(processes: list[psutil.Process]) -> bool:
     def ended(process: psutil.Process) -> bool:
         try:
@@ -171,9 +183,7 @@ def test_a_part_that_is_killed_is_started_again_and_everything_answers(box: Box,
     found = addresses.read(box.state)
     restarts = box.said().count("is running again")
     victim = next(
-        child
-        for child in psutil.Process(box.process.pid).children()
-        if part in " ".join(child.cmdline())
+        child for child in psutil.Process(box.process.pid).children() if part in words(child)
     )
     victim.kill()
     wait_until(lambda: box.said().count("is running again") > restarts)
@@ -187,13 +197,11 @@ def test_a_worker_of_the_api_that_is_killed_is_replaced_and_counters_do_not_fall
         feed = httpx.get(f"{found.api}/v1/recommendations/feed?user_id=ann", trust_env=False)
         assert feed.status_code == 200
     served = _feeds(found)
-    serve = next(c for c in box.children() if "headrace serve" in " ".join(c.cmdline()))
-    workers = [c for c in serve.children() if "spawn_main" in " ".join(c.cmdline())]
+    serve = next(child for child in box.children() if "headrace serve" in words(child))
+    workers = workers_of(serve)
     assert len(workers) == 2
     workers[0].kill()
-    wait_until(
-        lambda: len([c for c in serve.children() if "spawn_main" in " ".join(c.cmdline())]) == 2
-    )
+    wait_until(lambda: len(workers_of(serve)) == 2)
     wait_until(lambda: _answers(f"{found.api}/readyz"))
     wait_until(lambda: not list((box.state / "metrics").glob(f"gauge_live*_{workers[0].pid}.db")))
     assert serve.is_running()

@@ -1,0 +1,61 @@
+"""Recall against exact search, and the search effort (`ef`) that it takes to keep it.
+
+How much effort 0.98 takes depends on the vectors: 300 for what lies in tight clusters, 1,500 for what
+is spread over all 64 dimensions (measured at 100k rows, k = 500). So it is measured, not set.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+
+from contracts.settings import IndexSettings
+from index_updater.exact import View
+from index_updater.graph import F32, Labels
+from index_updater.vectors import unit_rows
+
+Found = tuple[Labels, F32]
+_STEP: Final = 1.4
+_MOST: Final = 8  # times the setting: a query of a bad graph must not cost without bound
+_MARGIN: Final = 0.004  # above the floor, so that the next 5 % of rows do not fall below it
+_QUERIES: Final = 16
+
+
+def share_found(exact: Sequence[Found], found: Sequence[Found]) -> float:
+    """Mean share of the exact best that was found, 1.0 if there is nothing to find.
+
+    What was found counts by its cosine, so that a tie does not look like a miss.
+    """
+    shares = [
+        np.count_nonzero(got >= best[-1] - 1e-6) / len(best)
+        for (_, best), (_, got) in zip(exact, found, strict=True)
+        if len(best)
+    ]
+    return float(np.mean(shares)) if shares else 1.0
+
+
+def tuned_k(settings: IndexSettings) -> int:
+    """How many results the effort is tuned for: 500 with the default `ef_search` of 600."""
+    return settings.ef_search * 5 // 6
+
+
+def raise_ef(ef: int, settings: IndexSettings, recall_at: Callable[[int], float]) -> int:
+    """The least effort from `ef` on, in steps, whose recall is above the floor; 8x the setting at most.
+
+    >>> raise_ef(100, IndexSettings(ef_search=100, recall_floor=0.95), lambda ef: ef / 200)
+    197
+    """
+    most = _MOST * settings.ef_search
+    while ef < most and recall_at(ef) < min(settings.recall_floor + _MARGIN, 1.0):
+        ef = min(int(ef * _STEP) + 1, most)
+    return ef
+
+
+def likely_queries(view: View, seed: int) -> F32:
+    """(m, d) unit vectors between three videos each, as viewers' vectors are; (0, d) if none live."""
+    live = np.flatnonzero(view.alive(np.arange(view.n)))
+    if not len(live):
+        return np.empty((0, view.tail.shape[1]), np.float32)
+    picked = np.random.default_rng(seed).choice(live, 3 * _QUERIES)
+    sums = view.generation.rows.floats(picked).reshape(_QUERIES, 3, -1).sum(axis=1)
+    return unit_rows(sums + np.float32(1e-6))
