@@ -35,7 +35,8 @@ def unit_halves(vectors: F32, ids: Ids, dim: int) -> NDArray[np.float16]:
     if len(bad):
         raise ValueError(f"vector {bad[0]} of {len(ids)} is zero or not finite")
     units = unit_rows(vectors / scale[:, None])
-    return (units + _MOVE / np.sqrt(dim) * _noise(ids, dim)).astype(np.float16)
+    moved: F32 = units + _MOVE / np.float32(np.sqrt(dim)) * _noise(ids, dim)
+    return moved.astype(np.float16)
 
 
 def unit_rows(vectors: F32) -> F32:
