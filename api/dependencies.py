@@ -4,12 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from index_updater.live_index import LiveIndex
-from operators.stats_board import StatsBoard
-
 from contracts.models import Bundle
 from contracts.settings import Settings
+from index_updater.live_index import LiveIndex
 from operators.catalog import Catalog
+from operators.stats_board import StatsBoard
 from streams.positions import Position
 
 

@@ -14,8 +14,6 @@ from typing import IO, Any, Final
 
 import numpy as np
 from confluent_kafka import Message
-from operators.catalog import Catalog
-from operators.stats_board import StatsBoard
 
 from contracts.batch import Ids
 from contracts.engine_records import VideoStats, decode_stats
@@ -33,6 +31,8 @@ from contracts.models import Bundle
 from contracts.settings import Settings
 from index_updater import snapshot
 from index_updater.live_index import LiveIndex
+from operators.catalog import Catalog
+from operators.stats_board import StatsBoard
 from streams.catalog_follower import apply_vectors
 from streams.follower import Followed, TopicFollower
 

@@ -17,10 +17,13 @@ def pack_texts(name: str, texts: NDArray[Any]) -> dict[str, NDArray[Any] | bytes
 def unpack_texts(name: str, state: Mapping[str, NDArray[Any] | bytes]) -> list[str | None]:
     """What `pack_texts` packed."""
     blob, lengths = bytes(state[f"{name}.utf8"]), np.asarray(state[f"{name}.lengths"])
-    ends = np.cumsum(np.maximum(lengths, 0)).tolist()
-    out: list[str | None] = []
-    start = 0
-    for end, length in zip(ends, lengths.tolist(), strict=True):
-        out.append(None if length < 0 else blob[start:end].decode("utf-8", "surrogatepass"))
-        start = end
+    ends = np.cumsum(np.maximum(lengths, 0), dtype=np.int64)
+    spans = zip((ends - np.maximum(lengths, 0)).tolist(), ends.tolist(), strict=True)
+    if blob.isascii():  # cut as text: half the time of a million decodings
+        text = blob.decode("ascii")
+        out: list[str | None] = [text[start:end] for start, end in spans]
+    else:
+        out = [blob[start:end].decode("utf-8", "surrogatepass") for start, end in spans]
+    for none in np.flatnonzero(lengths < 0).tolist():
+        out[none] = None
     return out

@@ -7,13 +7,13 @@ from typing import Final
 
 import numpy as np
 from confluent_kafka import Message
-from operators.catalog import Catalog
 
 from contracts.batch import Ids
 from contracts.errors import BadMessageError
 from contracts.ids import hash64
 from contracts.models import F32
 from contracts.videos import VideoVector, decode_vector
+from operators.catalog import Catalog
 
 _log = logging.getLogger(__name__)
 SOURCE_HEADER: Final = "source"  # "partition:offset" on `videos` of what a tombstone removes

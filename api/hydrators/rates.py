@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 
 import numpy as np
-from operators.stats_board import StatsBoard
 
 from contracts.batch import CandidateBatch, Column, f32
 from contracts.features import RATE_COLUMNS
 from contracts.funnel import Query
+from operators.stats_board import StatsBoard
 
 
 class Rates:

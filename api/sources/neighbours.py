@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-from operators.stats_board import StatsBoard
 
 from api.sources.reach import reach, unserved
 from contracts.batch import Ids
 from contracts.funnel import Query
 from operators.features.history import liked_videos
+from operators.stats_board import StatsBoard
 
 
 @dataclass(frozen=True, slots=True)
