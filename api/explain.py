@@ -1,7 +1,8 @@
 """Why a video stands where it stands, or is missing: the funnel run again, with every order kept.
 
 Nothing is remembered of the request itself: any worker can answer, and what it answers is how things
-stand now. What the viewer watched since then shows as removed by `not_seen`.
+stand now, the page itself not counted as shown. What the viewer watched since then shows as removed
+by `not_seen`.
 """
 
 import math
@@ -81,6 +82,8 @@ async def explain(
         request_id: of the request to be repeated, so that what it drew at random is drawn again.
     """
     viewer = await engine.look_up(request)
+    if request_id and viewer.state is not None:
+        viewer = replace(viewer, state=_before_it_was_shown(viewer.state))
     query = engine.query(request, viewer, np.empty(0, np.uint32), request_id)
     trace = Trace(detailed=True)
     deadline_s = engine.deps.settings.feed.deadline_ms / 1000
@@ -96,6 +99,13 @@ async def explain(
         steps=_steps(trace),
         videos=[await _explained(engine, answer, query, int(video)) for video in wanted],
     )
+
+
+def _before_it_was_shown(state: Any) -> Any:
+    """The record without what was shown: the page that is explained is among it by now."""
+    before = state.copy()
+    before["shown"][:] = 0
+    return before
 
 
 async def _explained(engine: Engine, answer: Answer, query: Query, video: int) -> Explained:

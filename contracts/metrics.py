@@ -92,6 +92,11 @@ BATCH_SECONDS = Histogram(
     "headrace_batch_seconds", "One micro-batch in one phase of a flow.", ["flow", "phase"],
     buckets=_STEP,
 )  # fmt: skip
+UNUSABLE = Counter(
+    "headrace_unusable_records_total",
+    "Records of the engine's own topics that a replica could not apply, and passed over.",
+    ["topic"],
+)
 VECTORS = Counter("headrace_vectors_total", "Videos turned into vectors, and removals.", ["what"])
 IMPRESSIONS_DROPPED = Counter(
     "headrace_impressions_dropped_total", "Impressions that Kafka did not take in time."

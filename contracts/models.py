@@ -20,7 +20,8 @@ class StepInputs:
     Attributes:
         items: (n, d) float32 vectors of the videos; zero rows where there is none.
         actions: (n,) uint8, `contracts.events.Action`.
-        shares: (n,) float32 watched share of the video, NaN where the event does not say.
+        shares: (n,) float32 watched share of the video, of a rating its share of five stars; NaN
+            where the event does not say.
         gaps_s: (n,) float32 seconds since the user's event before, 0 for the first.
     """
 

@@ -6,13 +6,14 @@ import msgspec
 
 from contracts.errors import BadMessageError
 from contracts.events import Id, Timestamp
+from contracts.user_record import BLOCKS, INTERESTS
 from contracts.videos import Label
 
 MAX_PROFILE_BYTES: Final = 65_536
 
 
 class Profile(msgspec.Struct, gc=False, frozen=True, omit_defaults=True):
-    """Only `user_id` is required."""
+    """Only `user_id` is required. Longer lists than the state can hold are refused, not cut."""
 
     user_id: Id
     country: Annotated[str, msgspec.Meta(max_length=64)] | None = None
@@ -20,8 +21,8 @@ class Profile(msgspec.Struct, gc=False, frozen=True, omit_defaults=True):
     age: Annotated[int, msgspec.Meta(ge=0, le=150)] | None = None
     device: Annotated[str, msgspec.Meta(max_length=64)] | None = None
     subscription: Annotated[str, msgspec.Meta(max_length=64)] | None = None
-    interests: Annotated[tuple[Label, ...], msgspec.Meta(max_length=64)] = ()
-    blocked_creators: Annotated[tuple[Id, ...], msgspec.Meta(max_length=1024)] = ()
+    interests: Annotated[tuple[Label, ...], msgspec.Meta(max_length=INTERESTS)] = ()
+    blocked_creators: Annotated[tuple[Id, ...], msgspec.Meta(max_length=BLOCKS)] = ()
     created_at: Timestamp | None = None
 
 

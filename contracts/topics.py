@@ -32,18 +32,15 @@ def _table(name: str, key: str, partitions: int = 4) -> Topic:
     return Topic(name, key, partitions, config)
 
 
-# The broker's clock stamps events, so that "too far in the future" is the same at every replay.
-EVENTS: Final = replace(
-    _log("events", "user_id", 8),
-    config={
-        "cleanup.policy": "delete",
-        "retention.ms": str(EVENTS_MS),
-        "message.timestamp.type": "LogAppendTime",
-    },
-)
+def _stamped(topic: Topic) -> Topic:
+    """The broker's clock stamps it, so that "too far in the future" is the same at every replay."""
+    return replace(topic, config=topic.config | {"message.timestamp.type": "LogAppendTime"})
+
+
+EVENTS: Final = _stamped(_log("events", "user_id", 8))
 VIDEOS: Final = _table("videos", "video_id")
-PROFILES: Final = _table("profiles", "user_id")
-IMPRESSIONS: Final = _log("impressions", "user_id", 4)
+PROFILES: Final = _stamped(_table("profiles", "user_id"))
+IMPRESSIONS: Final = _stamped(_log("impressions", "user_id", 4))
 VIDEO_VECTORS: Final = _table("video-vectors", "video_id")
 VIDEO_STATS: Final = _table("video-stats", "video|source")
 MODELS: Final = _table("models", "bundle_id", 1)

@@ -28,11 +28,11 @@ EVENT_IDS: Final = 64
 WATCHED_BYTES: Final = 256
 SHOWN_BYTES: Final = 192
 FOLLOWS: Final = 48
-BLOCKS: Final = 24
+BLOCKS: Final = 64
 REFUSED: Final = 24
 SEARCHES: Final = 4
 SEARCH_BYTES: Final = 48
-INTERESTS: Final = 8
+INTERESTS: Final = 16
 UNKNOWN_AGE: Final = 255
 UNKNOWN_SHARE: Final = 255  # of `hist_share`: the event said nothing about how much was watched
 
@@ -62,6 +62,7 @@ PROFILE: Final = [
 SESSION: Final = [
     ("session_start_ms", "<i8"),
     ("session_last_ms", "<i8"),
+    ("session_until_ms", "<i8"),  # without another event the session is over then
     ("session_events", "<u4"),
     ("session_watch_ms", "<u4"),
     ("sessions", "<u4"),
@@ -118,7 +119,7 @@ MEMORY: Final = [
 
 # Bytes a part may cost. Together with a 64-d tower they stay below 4 KB a person.
 BUDGET: Final = {
-    "HEAD": 144, "PROFILE": 56, "SESSION": 32, "STATISTICS": 48, "AFFINITIES": 700, "MEMORY": 2500,
+    "HEAD": 144, "PROFILE": 88, "SESSION": 40, "STATISTICS": 48, "AFFINITIES": 700, "MEMORY": 2660,
 }  # fmt: skip
 
 

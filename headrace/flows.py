@@ -15,6 +15,7 @@ from contracts.models import Bundle
 from contracts.settings import Settings
 from contracts.user_record import user_dtype
 from index_updater import vector_flow
+from index_updater.embedding_size import EmbeddingSize
 from model_runtime import bundles
 from operators.catalog import Catalog
 from operators.user_fold import UserFold
@@ -115,13 +116,21 @@ def run_video_vectors(settings: Settings, stop: threading.Event) -> None:
     )
     writer = vector_flow.VectorWriter(
         bundle=bundle,
+        sizes=EmbeddingSize(client, keys.embedding_size, settings.model.embedding_size),
         publisher=publisher,
         letters=DeadLetters(publisher, clock_ms),
         store=_store(settings, client, vector_flow.FLOW, bundle),
         reader=reader,
     )
+    tolerance = settings.user.future_tolerance_ms
     try:
-        run_flow(vector_flow.FLOW, reader, vector_flow.decode_videos, writer.write, stop)
+        run_flow(
+            vector_flow.FLOW,
+            reader,
+            lambda b: vector_flow.decode_videos(b, tolerance),
+            writer.write,
+            stop,
+        )
     finally:
         publisher.close()
 

@@ -29,6 +29,7 @@ from index_updater.recall import likely_queries, raise_ef, tuned_k
 _log = logging.getLogger(__name__)
 _FULL: Final = 0.8  # of the graph's capacity: the rest is what comes during the rebuild
 _CHURN: Final = 0.05  # of new rows, before low recall is a reason to rebuild (again)
+_GROWN: Final = 1.25  # effort is looked at again: at twice the size recall fell to 0.975
 _BULK_ROWS: Final = 512  # a slice while nobody has searched yet
 _REBUILD_ROWS: Final = 64  # ~10 ms of one core
 _MARKS: Final = 256  # ~0.2 ms
@@ -160,9 +161,9 @@ class LiveIndex(IndexCore):
             self._rebuilding.release()
 
     def _tune(self) -> bool:
-        """Raise the effort if recall was low or the index has doubled; whether it was looked at."""
+        """Raise the effort if recall was low or the index has grown; whether it was looked at."""
         view = self._view
-        grown = len(self) >= 2 * self._tuned_at and view.generation.drained > EXACT_BELOW
+        grown = len(self) >= _GROWN * self._tuned_at and view.generation.drained > EXACT_BELOW
         if self._missed is None and not grown:
             return False
         asked = [self._missed] if self._missed is not None else []

@@ -1,7 +1,7 @@
 """What one serving process holds: catalog, live index, statistics; kept current by following topics.
 
-Boot is snapshot plus replay. A snapshot's offsets are taken first, then the catalog, then the index:
-whatever came in between is replayed, and replaying a state twice changes nothing.
+Boot is snapshot plus replay. A snapshot's offsets are taken before what it holds: whatever came in
+between is replayed, and replaying a state twice changes nothing.
 """
 
 import fcntl
@@ -65,9 +65,12 @@ class ServingState:
         self._chores = threading.Thread(target=self._look_after, name="index-chores", daemon=True)
         self._leader: IO[str] | None = None
         self._rebuilds = 0
+        self._saving: threading.Thread | None = None
 
     def ready(self) -> tuple[bool, str]:
         """Whether all that was there at the start is applied, and a sentence about it."""
+        if not self._follower.alive:
+            return False, "the follower of the video topics has ended; restart this process"
         if self._follower.caught_up.is_set():
             return True, f"{len(self.index)} videos"
         return False, f"catching up: {len(self.index)} videos so far"
@@ -150,7 +153,7 @@ class ServingState:
                     self._probe()
                 if now - saved >= self._settings.index.snapshot_every_s:
                     saved = now
-                    self.save()
+                    self._save_beside()
             except Exception:
                 _log.exception("index chores")
 
@@ -174,6 +177,12 @@ class ServingState:
         rows = self.catalog.rows_of(rng.choice(live, min(_PROBES, len(live)), replace=False))
         queries = self.catalog.vectors(rows[rows >= 0])
         INDEX_RECALL.set(self.index.recall(queries, min(_PROBE_K, len(live))))
+
+    def _save_beside(self) -> None:
+        """Snapshot in a thread of its own: trending and the probe do not wait for a disk."""
+        if self._saving is None or not self._saving.is_alive():
+            self._saving = threading.Thread(target=self.save, name="snapshot", daemon=True)
+            self._saving.start()
 
     def save(self) -> bool:
         """Snapshot now, if this process leads those that share the folder; whether it did."""

@@ -4,7 +4,7 @@
     folder/snapshot-000000007/  manifest.json (sizes, checksums, meta), graph.bin, *.npy, *.utf8
 
 Writing is done by a child process made by `fork`, as Redis does it: the child has the memory as it was
-at that instant, and the serving process goes on after the few milliseconds that the fork took.
+at that instant, and the serving process goes on after the fork (22 ms at a million videos, 1.26 GB).
 hnswlib would hold the GIL for a second otherwise.
 """
 

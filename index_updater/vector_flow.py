@@ -12,10 +12,12 @@ import msgspec
 import numpy as np
 
 from contracts.errors import BadMessageError, UnavailableError
+from contracts.events import to_ms
 from contracts.metrics import VECTORS
 from contracts.models import F32, Bundle
 from contracts.topics import VIDEO_VECTORS
 from contracts.videos import Video, VideoVector, decode_video, encode_vector
+from index_updater.embedding_size import EmbeddingSize
 from operators.event_columns import Bad, RawMessages
 from streams.catalog_follower import SOURCE_HEADER
 from streams.dead_letters import DeadLetters
@@ -41,8 +43,8 @@ class VideoBatch:
     bad: Sequence[Bad]
 
 
-def decode_videos(batch: Batch) -> VideoBatch:
-    """Decode; nothing raises."""
+def decode_videos(batch: Batch, tolerance_ms: int) -> VideoBatch:
+    """Decode; nothing raises. A `published_at` far in the future is taken as the broker's time."""
     raw = batch.messages["videos"]
     published, removed, bad = [], [], []
     for i, value in enumerate(raw.values):
@@ -57,6 +59,9 @@ def decode_videos(batch: Batch) -> VideoBatch:
         if video.status == "removed":
             removed.append((i, video.video_id.encode()))
         else:
+            broker_ms = int(raw.broker_ms[i])
+            if to_ms(video.published_at) > broker_ms + tolerance_ms:
+                video = msgspec.structs.replace(video, published_at=broker_ms)
             published.append((i, video))
     return VideoBatch(batch, raw, published, removed, bad)
 
@@ -72,6 +77,7 @@ class VectorWriter:
     """The sink's step: one batch of videos, published when `write` returns."""
 
     bundle: Bundle
+    sizes: EmbeddingSize
     publisher: Publisher
     letters: DeadLetters
     store: UserStore
@@ -131,14 +137,16 @@ class VectorWriter:
         """Row -> (d,) vector; a video that the tower refuses does not take the others with it."""
         if not published:
             return {}, []
+        bad = [Bad(i, p) for i, video in published if (p := self.sizes.problem_of(video))]
+        wrong = {b.index for b in bad}
+        right = [(i, video) for i, video in published if i not in wrong]
         try:
-            vectors = self.bundle.items.embed([video for _, video in published])
-            return {i: vectors[n] for n, (i, _) in enumerate(published)}, []
+            vectors = self.bundle.items.embed([video for _, video in right])
+            return {i: vectors[n] for n, (i, _) in enumerate(right)}, bad
         except BadMessageError:
             pass
         good: dict[int, F32] = {}
-        bad: list[Bad] = []
-        for i, video in published:
+        for i, video in right:
             try:
                 good[i] = np.asarray(self.bundle.items.embed([video])[0])
             except BadMessageError as e:

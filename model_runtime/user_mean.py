@@ -32,6 +32,7 @@ class MeanWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         watch: of a watch of the whole video; a part of it weighs its share.
         watch_unknown: of a watch that does not say how much was watched.
+        rate: of five stars; three say nothing, one is as much as five, the other way.
         watch_most: looping a video counts up to so many whole watches.
         fade: half-lives that one whole watch costs what was known before. With 0.5 three whole
             watches keep 35 % of the old state and then are 65 % of the new one, after any history.
@@ -51,6 +52,7 @@ class MeanWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     skip: float = -0.4
     not_interested: float = -1.5
     search: float = 0.7
+    rate: float = 1.0
     fade: float = 0.5
     half_life_d: float = 14.0
 
@@ -96,8 +98,9 @@ class DecayedMean:
         shares = inputs.shares.astype(np.float64)
         watched = np.minimum(np.fmax(shares, 0.0), w.watch_most) * w.watch
         watched = np.where(np.isnan(shares), w.watch_unknown, watched)
+        stars = np.where(np.isnan(shares), 0.0, (5 * shares - 3) / 2) * w.rate
         weight: F64 = np.where(inputs.actions == Action.WATCH, watched, self._table[inputs.actions])
-        return weight
+        return np.where(inputs.actions == Action.RATE, stars, weight)
 
 
 def halved(half_lives: NDArray[Any]) -> F64:

@@ -33,8 +33,10 @@ EVENT: Final = np.dtype(
         ("broker_ms", np.int64),
         ("video", np.int64),  # 0 none
         ("watch_ms", np.int32),  # -1 unknown
-        ("share", np.float32),  # watched share of the video, NaN unknown
-        ("rating", np.float32),  # NaN unknown
+        (
+            "share",
+            np.float32,
+        ),  # watched share of the video, of a rating its share of 5; NaN unknown
         ("creator", np.uint32),  # the event's own, else the catalog's
         ("country", np.uint16),
         ("spoken", np.uint16),  # language of the context
@@ -45,6 +47,7 @@ EVENT: Final = np.dtype(
         ("tags", np.uint32, TAGS_PER_VIDEO),
     ]
 )
+MOST_STARS: Final = 5.0
 LONGEST_SHARE: Final = 2.5  # loops count, but not without end
 
 
@@ -155,7 +158,6 @@ def _columns(events: Sequence[Event], raw: RawMessages, tolerance_ms: int) -> Ev
     rows["video"] = np.where([e.video_id is None for e in events], 0, videos)
     rows["watch_ms"] = [-1 if e.watch_ms is None else e.watch_ms for e in events]
     rows["share"] = [_share(e) for e in events]
-    rows["rating"] = [np.nan if e.rating is None else e.rating for e in events]
     rows["creator"] = [hash32(e.creator_id) if e.creator_id else 0 for e in events]
     contexts = [e.context or _NO_CONTEXT for e in events]
     rows["country"] = [pack_country(c.country) for c in contexts]
@@ -177,6 +179,8 @@ def _share(event: Event) -> float:
     """Watched share as far as the event itself says; the catalog's duration may still fill it in."""
     if (share := WATCH_SHARE.get(event.event_type)) is not None:
         return share
+    if event.event_type == "rate":
+        return np.nan if event.rating is None else event.rating / MOST_STARS
     if event.watch_ms is None or not event.duration_ms:
         return np.nan
     return min(event.watch_ms / event.duration_ms, LONGEST_SHARE)

@@ -27,5 +27,5 @@ def taste(events: NDArray[Any]) -> NDArray[np.float32]:
     known = np.where(share >= 0.1, 2 * share, 2.5 * (share - 0.1))
     watched = np.where(np.isnan(share), np.float32(0.5), known)
     weight = np.where(events["action"] == Action.WATCH, watched, weight)
-    stars = np.nan_to_num(events["rating"], nan=3.0) - 3.0
+    stars = np.nan_to_num(share, nan=0.6) * 5 - 3
     return np.where(events["action"] == Action.RATE, stars, weight).astype(np.float32)

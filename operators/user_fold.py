@@ -103,9 +103,10 @@ class UserFold:
             np.minimum(watch / np.maximum(duration_ms, 1), LONGEST_SHARE),
             share,
         )
+        silent = (watch < 0) & usable & (events["action"][known] == Action.WATCH)
         derived = np.where(np.isnan(share), -1, np.nan_to_num(share) * duration_ms)
         events["share"][known] = share
-        events["watch_ms"][known] = np.where((watch < 0) & usable, derived, watch)
+        events["watch_ms"][known] = np.where(silent, derived, watch)
 
     def _queries(self, batch: EventColumns, order: Rows, items: F32) -> NDArray[np.bytes_] | None:
         """Texts of searches as bytes, and their vectors into `items`; None if nobody searched."""

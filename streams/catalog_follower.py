@@ -58,7 +58,7 @@ def apply_vectors(catalog: Catalog, bundle_id: str, messages: Sequence[Message])
         except BadMessageError as e:  # only the engine writes here: a bug, said and passed over
             _log.error("video-vectors %s@%s: %s", m.partition(), m.offset(), e)
             continue
-        if record.bundle == bundle_id and len(record.vector) == 4 * catalog.dim:
+        if record.bundle == bundle_id and _is_direction(record.vector, catalog.dim):
             records.append(record)
     return _upsert(catalog, records, removed)
 
@@ -82,4 +82,15 @@ def _version(message: Message) -> tuple[int, int] | None:
     if raw is None:
         return None
     partition, _, offset = (raw if isinstance(raw, str) else raw.decode()).partition(":")
-    return int(partition), int(offset)
+    try:
+        return int(partition), int(offset)
+    except ValueError:
+        return None
+
+
+def _is_direction(vector: bytes, dim: int) -> bool:
+    """Whether the bytes are `dim` float32, finite and not all zero."""
+    if len(vector) != 4 * dim:
+        return False
+    values = np.frombuffer(vector, np.float32)
+    return bool(np.isfinite(values).all() and values.any())

@@ -1,63 +1,100 @@
 """Messages that could not be used: kept with payload, reason and place, to be listed and replayed."""
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from contracts.engine_records import DeadLetter, decode_dead_letter, encode_dead_letter
-from contracts.errors import UnavailableError
+from contracts.errors import BadMessageError, UnavailableError
 from contracts.metrics import DEAD_LETTERS
 from contracts.settings import KafkaSettings
 from contracts.topics import DEAD_LETTER
 from operators.event_columns import Bad, RawMessages
-from streams.kafka import Publisher, client_config
+from streams.kafka import Headers, OnAck, Publisher, client_config
 from streams.topics import admin, describe
 
 KEY_HEADER: Final = "key"  # the message's own key, so that a replay lands in the same partition
+NULL_HEADER: Final = (
+    "null"  # the message had no value at all, which is not the same as an empty one
+)
+CUT_HEADER: Final = "cut"  # the payload did not fit: how many bytes it had
+_CUT_BYTES: Final = 65_536
+_REMEMBERED: Final = 100_000
+Letter = tuple[bytes, bytes, Headers]
 _FLUSH_S: Final = 30.0
 
 
-@dataclass(frozen=True, slots=True)
 class DeadLetters:
-    """The way in. `send` returns when Kafka has the letters: the position may move then."""
+    """The way in. `send` returns when Kafka has the letters: the position may move then.
 
-    publisher: Publisher
-    clock_ms: Callable[[], int]
+    What was buried is remembered for a while, so that a batch that is retried does not bury it anew.
+    """
+
+    def __init__(self, publisher: Publisher, clock_ms: Callable[[], int]) -> None:
+        self._publisher, self._clock_ms = publisher, clock_ms
+        self._buried: OrderedDict[tuple[str, int, int], None] = OrderedDict()
 
     def send(self, topic: str, raw: RawMessages, bad: Sequence[Bad], kind: str) -> None:
-        """Publish the messages named by `bad`.
+        """Publish the messages named by `bad`; one too large for the topic goes with its payload cut.
 
         Raises:
             UnavailableError: Kafka did not acknowledge all of them.
         """
-        if not bad:
+        places = [(topic, int(raw.slot_keys[b.index]), int(raw.offsets[b.index])) for b in bad]
+        fresh = [
+            (place, b) for place, b in zip(places, bad, strict=True) if place not in self._buried
+        ]
+        if not fresh:
             return
-        failed: list[str] = []
-        for b in bad:
-            partition = int(raw.slot_keys[b.index]) & 0xFF_FFFF
-            letter = DeadLetter.of(
-                raw.values[b.index] or b"",
-                b.reason,
-                topic,
-                partition,
-                int(raw.offsets[b.index]),
-                self.clock_ms(),
-            )
-            key = raw.keys[b.index]
-            self.publisher.produce(
-                DEAD_LETTER.name,
-                f"{topic}:{partition}".encode(),
-                encode_dead_letter(letter),
-                lambda error, _: failed.append(str(error)) if error else None,
-                [(KEY_HEADER, key)] if key is not None else None,
-            )
-        self.publisher.flush(_FLUSH_S)
-        if failed:
-            raise UnavailableError(f"dead letters were refused: {failed[0]}")
-        DEAD_LETTERS.labels(topic, kind).inc(len(bad))
+        too_large = self._publish([self._letter(topic, raw, b, None) for _, b in fresh])
+        if too_large:
+            cut = [self._letter(topic, raw, fresh[i][1], _CUT_BYTES) for i in too_large]
+            if self._publish(cut):
+                raise UnavailableError(f"dead letters do not fit into {DEAD_LETTER.name}")
+        DEAD_LETTERS.labels(topic, kind).inc(len(fresh))
+        for place, _ in fresh:
+            self._buried[place] = None
+        while len(self._buried) > _REMEMBERED:
+            self._buried.popitem(last=False)
+
+    def _letter(self, topic: str, raw: RawMessages, bad: Bad, cut: int | None) -> Letter:
+        i, value = bad.index, raw.values[bad.index]
+        partition, key = int(raw.slot_keys[i]) & 0xFF_FFFF, raw.keys[i]
+        payload, reason = (value or b"")[:cut], bad.reason
+        headers: Headers = [] if key is None else [(KEY_HEADER, key)]
+        if value is None:
+            headers.append((NULL_HEADER, b"1"))
+        elif len(payload) < len(value):
+            headers.append((CUT_HEADER, str(len(value)).encode()))
+            reason = f"{reason} (payload of {len(value)} bytes, cut)"
+        letter = DeadLetter.of(
+            payload, reason, topic, partition, int(raw.offsets[i]), self._clock_ms()
+        )
+        return f"{topic}:{partition}".encode(), encode_dead_letter(letter), headers
+
+    def _publish(self, letters: Sequence[Letter]) -> list[int]:
+        """Indexes of the letters that are too large; the others are acknowledged on return."""
+        errors: dict[int, KafkaError] = {}
+        large: list[int] = []
+
+        def note(i: int) -> OnAck:
+            return lambda error, _: errors.update({i: error} if error is not None else {})
+
+        for i, (key, value, headers) in enumerate(letters):
+            try:
+                self._publisher.produce(DEAD_LETTER.name, key, value, note(i), headers)
+            except BadMessageError:
+                large.append(i)
+        self._publisher.flush(_FLUSH_S)
+        refused = [i for i, e in errors.items() if e.code() == KafkaError.MSG_SIZE_TOO_LARGE]
+        if len(refused) < len(errors):
+            other = next(e for i, e in errors.items() if i not in refused)
+            raise UnavailableError(f"dead letters were refused: {other}")
+        return large + refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +103,8 @@ class Found:
 
     letter: DeadLetter
     key: bytes | None
+    was_null: bool
+    is_cut: bool
     partition: int
     offset: int
 
@@ -100,6 +139,8 @@ def _read(consumer: Consumer, name: str, partition: int, timeout_s: float) -> It
             yield Found(
                 decode_dead_letter(m.value() or b""),
                 key.encode() if isinstance(key, str) else key,
+                NULL_HEADER in headers,
+                CUT_HEADER in headers,
                 partition,
                 at - 1,
             )
@@ -108,10 +149,20 @@ def _read(consumer: Consumer, name: str, partition: int, timeout_s: float) -> It
 def replay(found: Sequence[Found], publisher: Publisher) -> int:
     """Produce the letters' payloads to the topics they came from; how many.
 
+    A letter whose payload was cut is left out: it is not the message any more.
+
     Raises:
         UnavailableError: Kafka did not acknowledge all of them.
     """
-    for f in found:
-        publisher.produce(f.letter.topic, f.key, f.letter.payload or None)
+    whole = [f for f in found if not f.is_cut]
+    failed: list[str] = []
+    for f in whole:
+        # An empty message is not a null one: a null one would remove a video or forget a person.
+        value = None if f.was_null else f.letter.payload
+        publisher.produce(
+            f.letter.topic, f.key, value, lambda e, _: failed.append(str(e)) if e else None
+        )
     publisher.flush(_FLUSH_S)
-    return len(found)
+    if failed:
+        raise UnavailableError(f"{len(failed)} of {len(whole)} were refused: {failed[0]}")
+    return len(whole)

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -9,6 +10,7 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from contracts.errors import UnavailableError
+from contracts.metrics import UNUSABLE
 from contracts.settings import KafkaSettings
 from streams.kafka import client_config
 from streams.topics import admin, describe
@@ -16,7 +18,7 @@ from streams.topics import admin, describe
 _log = logging.getLogger(__name__)
 _TIMEOUT_S: Final = 10.0
 _BATCH: Final = 2000
-_PARTITIONS_EVERY: Final = 300  # polls of at most 0.1 s: look for new partitions each ~30 s
+_PARTITIONS_EVERY_S: Final = 30.0
 
 Apply = Callable[[str, Sequence[Message]], object]  # logical topic, messages in offset order
 
@@ -55,8 +57,13 @@ class TopicFollower:
 
     @property
     def followed(self) -> Followed:
-        """A consistent copy, if taken from inside `apply` or `on_idle`."""
-        return Followed(dict(self._at))
+        """A copy; never ahead of what was applied."""
+        return Followed(self._at.copy())
+
+    @property
+    def alive(self) -> bool:
+        """Whether its thread runs, or was not started yet."""
+        return self._thread.ident is None or self._thread.is_alive()
 
     def start(self) -> None:
         """Begin in the background."""
@@ -90,12 +97,13 @@ class TopicFollower:
         )
         try:
             self._assign(consumer)
-            polls = 0
+            looked_at = time.monotonic()
             while not self._stop.is_set():
                 self._step(consumer)
-                polls += 1
-                if polls % _PARTITIONS_EVERY == 0 and self._changed():
-                    return
+                if time.monotonic() - looked_at > _PARTITIONS_EVERY_S:
+                    looked_at = time.monotonic()
+                    if self._changed():
+                        return
         finally:
             consumer.close()
 
@@ -124,7 +132,7 @@ class TopicFollower:
         for m in got:
             by_topic.setdefault((m.topic() or "")[prefix:], []).append(m)
         for topic, messages in by_topic.items():
-            self._apply(topic, messages)
+            self._apply_all(topic, messages)
         for m in got:
             source = f"{(m.topic() or '')[prefix:]}:{m.partition()}"
             self._at[source] = (self._at[source][0], (m.offset() or 0) + 1)
@@ -137,6 +145,20 @@ class TopicFollower:
             self._look_if_caught_up()
         if self._on_idle is not None and len(got) < _BATCH:
             self._on_idle()
+
+    def _apply_all(self, topic: str, messages: Sequence[Message]) -> None:
+        """Apply; a message that raises is said and passed over, the others count."""
+        try:
+            self._apply(topic, messages)
+            return
+        except Exception:
+            _log.exception("%s: applying %d messages one by one", topic, len(messages))
+        for m in messages:  # states: those applied before the bad one are applied again
+            try:
+                self._apply(topic, [m])
+            except Exception:
+                UNUSABLE.labels(topic).inc()
+                _log.exception("%s: passed over %s@%s", topic, m.partition(), m.offset())
 
     def _look_if_caught_up(self) -> None:
         if all(self._at[source][1] >= end for source, end in self._ends.items()):

@@ -7,7 +7,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from contracts.errors import UnavailableError
+from contracts.errors import BadMessageError, UnavailableError
 from contracts.settings import KafkaSettings
 from contracts.topics import LARGEST_MESSAGE_BYTES
 
@@ -79,12 +79,19 @@ class Publisher:
 
         Raises:
             UnavailableError: the bounded queue is full, that is, Kafka does not take any.
+            BadMessageError: the message is larger than any that we send.
         """
         try:
             self._producer.produce(
                 self._prefix + topic, value, key, on_delivery=on_ack, headers=headers or []
             )
-        except (BufferError, KafkaException) as e:
+        except KafkaException as e:
+            if e.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                raise BadMessageError(
+                    f"{len(value or b'')} bytes are too many for {topic}"
+                ) from None
+            raise UnavailableError(f"Kafka takes no message for {topic}: {e}") from None
+        except BufferError as e:
             raise UnavailableError(f"Kafka takes no message for {topic}: {e}") from None
 
     async def send(

@@ -18,6 +18,11 @@ class Keys:
         """Hash: source ("events:3") -> stored position of a flow."""
         return f"{self.namespace}:{{{self.bucket}}}:positions:{flow}"
 
+    @property
+    def embedding_size(self) -> str:
+        """How many numbers the videos' own embeddings have in this deployment."""
+        return f"{self.namespace}:{{{self.bucket}}}:embedding-size"
+
     def stats(self, source: str) -> str:
         """Hash: statistics of one source partition; `position` is the offset they contain."""
         return f"{self.namespace}:{{{self.bucket}}}:stats:{source}"

@@ -7,12 +7,19 @@ mirrored, for everybody's lag tools.
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    TIMESTAMP_LOG_APPEND_TIME,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
 from contracts.errors import UnavailableError
 from contracts.metrics import GENERATIONS, LAG, MESSAGES_LOST
@@ -94,6 +101,8 @@ class PartitionReader:
         self._at: dict[str, Stored] = {}
         self._stored: dict[str, str] = {}
         self._looked_at = 0.0
+        self._lost = False
+        self.on_open: Callable[[], None] | None = None
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -103,9 +112,15 @@ class PartitionReader:
     def open(self) -> None:
         """Find the partitions and start at their stored positions.
 
+        `on_open` is called first: what was folded ahead of the stored positions is read again. If
+        this fails, every `poll` tries it again before it takes another message.
+
         Raises:
             UnavailableError: Kafka does not answer, or a topic does not exist.
         """
+        self._lost = True
+        if self.on_open is not None:
+            self.on_open()
         found = describe(self._admin, [self._prefix + t for t in self._topics], _TIMEOUT_S)
         mine = {
             f"{topic}:{p}": found[self._prefix + topic][0]
@@ -119,7 +134,7 @@ class PartitionReader:
         self._at = {source: self._judge(source, mine[source], stored[source]) for source in mine}
         self._stored = {s: "" if stored[s] is None else str(stored[s]) for s in mine}
         self._consumer.assign([self._partition(s, at.offset) for s, at in self._at.items()])
-        self._looked_at = time.monotonic()
+        self._looked_at, self._lost = time.monotonic(), False
 
     def _list(self, topic: str) -> None:
         try:
@@ -162,6 +177,8 @@ class PartitionReader:
         Raises:
             UnavailableError: the place was lost and the broker does not say why.
         """
+        if self._lost:
+            self.rewind()
         if time.monotonic() - self._looked_at > self._stream.partitions_every_s:
             self._refresh()
         got = self._consumer.consume(1, _FIRST_MESSAGE_S)
@@ -172,16 +189,17 @@ class PartitionReader:
                 self._stream.batch_events - 1, self._stream.poll_ms / 1000
             )
         usable = [m for m in got if m.error() is None]
-        if len(usable) < len(got):
-            self._on_errors([m.error() for m in got if m.error() is not None])
+        if len(usable) < len(got) and self._lost_place([m.error() for m in got]):
+            self.rewind()  # what was fetched beside the error is read again with the rest
+            return None
         return self._batch(usable) if usable else None
 
-    def _on_errors(self, errors: Sequence[KafkaError | None]) -> None:
-        lost = {e.code() for e in errors if e is not None} & _LOST_PLACE
-        for error in errors:
+    @staticmethod
+    def _lost_place(errors: Sequence[KafkaError | None]) -> bool:
+        found = [e for e in errors if e is not None]
+        for error in found:
             _log.warning("kafka: %s", error)
-        if lost:
-            self.rewind()
+        return bool({e.code() for e in found} & _LOST_PLACE)
 
     def _refresh(self) -> None:
         """Notice new partitions, recreated topics and lag; a broker that is away is no error."""
@@ -230,7 +248,7 @@ class PartitionReader:
         return Batch(raw, {s: self._stored[s] for s in sources}, moved)
 
     def _raw(self, topic: str, messages: Sequence[Message]) -> RawMessages:
-        n = len(messages)
+        n, now_ms = len(messages), time.time_ns() // 1_000_000
         partitions = np.fromiter((m.partition() for m in messages), np.int64, n)
         code = TOPIC_CODES.get(topic)
         keys = np.zeros(n, np.int64)
@@ -241,7 +259,7 @@ class PartitionReader:
             [m.key() for m in messages],
             partitions if code is None else keys,
             np.fromiter((m.offset() for m in messages), np.int64, n),
-            np.fromiter((max(m.timestamp()[1], 0) for m in messages), np.int64, n),
+            np.fromiter((_broker_ms(m, now_ms) for m in messages), np.int64, n),
         )
 
     def advance(self, after: Mapping[str, Stored]) -> None:
@@ -250,7 +268,9 @@ class PartitionReader:
 
     def stored(self, after: Mapping[str, Stored]) -> None:
         """The positions are durable: remember, and mirror them to the consumer group."""
-        self._at.update({s: p for s, p in after.items() if p.offset > self._at[s].offset})
+        self._at.update(
+            {s: p for s, p in after.items() if s in self._at and _behind(self._at[s], p)}
+        )
         self._stored.update({s: str(p) for s, p in after.items()})
         try:
             self._consumer.commit(
@@ -270,3 +290,15 @@ class PartitionReader:
     def close(self) -> None:
         """Leave the broker."""
         self._consumer.close()
+
+
+def _broker_ms(message: Message, now_ms: int) -> int:
+    """The broker's clock; a topic that keeps the producer's is not believed beyond our own."""
+    kind, ms = message.timestamp()
+    if kind == TIMESTAMP_LOG_APPEND_TIME:
+        return max(ms, 0)
+    return min(ms, now_ms) if ms > 0 else now_ms
+
+
+def _behind(at: Stored, stored: Stored) -> bool:
+    return at.generation == stored.generation and at.offset < stored.offset

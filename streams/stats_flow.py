@@ -68,6 +68,7 @@ class StatsWriter:
         self._after: dict[str, Stored] = {}
         self._folded: Batch | None = None
         self._flushed = time.monotonic()
+        reader.on_open = self._forget  # memory is ahead of the stored positions: fold it again
 
     def decode(self, batch: Batch) -> StatsBatch:
         """Decode; nothing raises."""

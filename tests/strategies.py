@@ -60,5 +60,5 @@ profiles = st.builds(
     language=st.none() | st.sampled_from(["de", "en"]),
     age=st.none() | st.integers(0, 150),
     interests=st.lists(st.sampled_from(["cooking", "chess"]), max_size=3).map(tuple),
-    blocked_creators=st.lists(ids, max_size=30).map(tuple),
+    blocked_creators=st.lists(ids, max_size=64).map(tuple),
 )

@@ -1,4 +1,4 @@
-"""Nothing twice: not on a later page, not within hours of being shown, never once watched."""
+"""Nothing twice: not on a later page, not within hours of being shown, not what was watched."""
 
 from dataclasses import dataclass
 

@@ -20,7 +20,7 @@ VideoInPath = Annotated[str, PathParameter(min_length=1, max_length=256)]
 UserInPath = Annotated[str, PathParameter(min_length=1, max_length=256)]
 Limit = Annotated[int, QueryParameter(ge=1, le=100, description="Items on the page.")]
 PageToken = Annotated[
-    str, QueryParameter(max_length=8192, description="`next_page_token` of a page.")
+    str, QueryParameter(max_length=8192, description="The next_page_token of a page.")
 ]
 After = Annotated[
     str,

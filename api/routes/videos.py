@@ -16,7 +16,10 @@ ACK_S: Final = 3.0
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """Kafka has it; it takes effect within a second. `position` is where it stands in the log."""
+    """Kafka has it; it takes effect within a second.
+
+    `position` is where it stands in the log. A feed's `after` takes those of events and profiles.
+    """
 
     position: str
 

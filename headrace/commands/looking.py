@@ -51,7 +51,7 @@ def _grow(tree: Any, name: str, value: Any) -> None:
 
     if value is None or value in ("", [], {}):
         return
-    label = f"[cyan]{escape(name.replace('_', ' '))}[/cyan]"
+    label = f"[cyan]{escape(name)}[/cyan]"
     if isinstance(value, Mapping):
         branch = tree.add(label)
         for key, inner in value.items():

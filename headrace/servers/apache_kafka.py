@@ -98,7 +98,7 @@ class ApacheKafka(Server):
         """Format the data folder on the first start, then serve."""
         if not self._data.exists():
             cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-            tool = ["kafka.tools.StorageTool", "format", "-t", cluster]
+            tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster}"]
             self._run([*tool, "-c", str(self._properties)])
         return super().start()
 

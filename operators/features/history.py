@@ -60,8 +60,8 @@ def liked_videos(state: Any, n: int) -> tuple[NDArray[np.int64], NDArray[np.floa
     A video's events add up; one that was skipped or refused in sum is left out.
     """
     past = recent(state)
-    events = np.zeros(len(past.ids), [("action", "u1"), ("share", "f4"), ("rating", "f4")])
-    events["action"], events["share"], events["rating"] = past.actions, past.shares, np.nan
+    events = np.zeros(len(past.ids), [("action", "u1"), ("share", "f4")])
+    events["action"], events["share"] = past.actions, past.shares
     weight = taste(events)
     weight[past.actions == Action.HOVER] = 0
     unique, first, inverse = np.unique(past.ids, return_index=True, return_inverse=True)

@@ -4,6 +4,9 @@ Each has two generations; a full one, or for `shown` one of a certain age, becom
 With 4 probes, 200 videos in 2048 bits (150 in 1536) give a false positive rate of
 (1 - e^(-4 n / bits))^4 = 1.1 % a full generation: Broder and Mitzenmacher, "Network Applications of
 Bloom Filters", 2004. A false positive hides a video that was never shown.
+
+The other error: what lies further back than the last 200 to 400 watched videos (150 to 300 shown) is
+forgotten, and may be recommended again.
 """
 
 from typing import Any, Final

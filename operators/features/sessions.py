@@ -23,10 +23,12 @@ def fold(records: Records, rounds: Round) -> None:
     records["session_events"] = np.where(fresh, 0, records["session_events"]) + 1
     records["session_watch_ms"] = np.where(fresh, 0, records["session_watch_ms"]) + watched
     records["session_last_ms"] = np.maximum(last, ts)
+    gap_ms = int(rounds.settings.session_gap_min * _MINUTE_MS)
+    records["session_until_ms"] = records["session_last_ms"] + gap_ms
 
 
 def _current(state: Any, now_ms: int) -> bool:
-    return bool(now_ms - int(state["session_last_ms"]) <= 30 * _MINUTE_MS)
+    return now_ms <= int(state["session_until_ms"])
 
 
 def _events(state: Any, batch: CandidateBatch, now_ms: int, language: int) -> Column:

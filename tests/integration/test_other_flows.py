@@ -123,6 +123,30 @@ def test_videos_published_while_the_flow_is_killed_all_become_vectors(engine: De
         assert length == pytest.approx(1, abs=1e-5)
 
 
+def test_the_size_of_embeddings_is_agreed_on_once_and_survives_a_restart(
+    engine: Deployment,
+) -> None:
+    def clip(name: str, *numbers: float) -> Video:
+        return Video(name, NOW_MS, name, embedding=numbers)
+
+    process = engine.start("video-vectors")
+    ends = engine.send_videos([clip("first", 0.1, 0.2, 0.3)])
+    eventually(lambda: engine.folded_up_to(ends, "video-vectors"))
+    process.kill()
+    process.wait()
+    engine.start("video-vectors")
+    ends |= engine.send_videos([clip("odd", 0.5, 0.5), clip("second", 0.3, 0.2, 0.1)])
+    eventually(lambda: engine.folded_up_to(ends, "video-vectors"))
+    assert vectors(engine).keys() == {"first", "second"}
+
+
+def test_a_publication_in_the_far_future_counts_as_now(engine: Deployment) -> None:
+    engine.start("video-vectors")
+    ends = engine.send_videos([Video("early", 253_402_300_000_000, "from the year 9999")])
+    eventually(lambda: engine.folded_up_to(ends, "video-vectors"))
+    assert vectors(engine)["early"].video.published_at < 2 * NOW_MS
+
+
 def test_removed_and_malformed_videos_leave_the_others_alone(engine: Deployment) -> None:
     odd = Video("odd", NOW_MS, "two numbers", embedding=(0.5, 0.5))
     whole = Video("whole", NOW_MS, "three numbers", embedding=(0.1, 0.2, 0.3))

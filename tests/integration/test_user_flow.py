@@ -8,8 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import redis
 from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    ResourceType,
+)
 
 from contracts.errors import UnavailableError
 from contracts.events import Event, EventType, encode_event
@@ -17,6 +24,7 @@ from contracts.ids import hash64
 from contracts.settings import ModelSettings, Settings, UserSettings
 from contracts.user_record import new_users, user_dtype
 from contracts.videos import Video
+from headrace.servers.redis import EmbeddedRedis
 from model_runtime import bundles
 from operators.catalog import Catalog
 from operators.derive import derive
@@ -25,6 +33,7 @@ from operators.offsets import slot_key
 from operators.user_fold import UserFold
 from streams.dead_letters import read_dead_letters, replay
 from streams.kafka import Publisher
+from streams.positions import Stored
 from streams.topics import admin, create_topics
 from tests.integration.running import Deployment, deployment, eventually
 
@@ -229,6 +238,67 @@ def test_a_dead_letter_can_be_replayed_and_is_buried_again(engine: Deployment) -
     assert replay(found, publisher) == 1
     publisher.close()
     eventually(lambda: len(list(read_dead_letters(engine.settings.kafka))) == 2)
+
+
+def test_an_empty_message_is_replayed_as_empty_and_a_null_one_as_null(engine: Deployment) -> None:
+    engine.start("user-state")
+    ends = engine.produce([("events", b"u0", b""), ("events", b"u1", None)])
+    eventually(lambda: engine.folded_up_to(ends))
+    found = list(read_dead_letters(engine.settings.kafka))
+    assert {f.key: f.was_null for f in found} == {b"u0": False, b"u1": True}
+    publisher = Publisher(engine.settings.kafka)
+    assert replay(found, publisher) == 2
+    publisher.close()
+    eventually(lambda: len(list(read_dead_letters(engine.settings.kafka))) == 4)
+    again = list(read_dead_letters(engine.settings.kafka))
+    assert sorted(f.was_null for f in again) == [False, False, True, True]
+
+
+def test_a_letter_too_large_for_its_topic_is_cut_and_the_flow_goes_on(engine: Deployment) -> None:
+    name = engine.settings.kafka.topic_prefix + "dead-letter"
+    client = admin(engine.settings.kafka)
+    small = ConfigResource(
+        ResourceType.TOPIC,
+        name,
+        incremental_configs=[
+            ConfigEntry("max.message.bytes", "200000", incremental_operation=AlterConfigOpType.SET)
+        ],
+    )
+    for done in client.incremental_alter_configs([small]).values():
+        done.result(20)
+    engine.start("user-state")
+    good = log_of(5, 1, seed=13)
+    ends = engine.produce(
+        [("events", b"u0", np.random.default_rng(1).bytes(900_000))]
+        + [("events", b"u0", e) for e in _encoded(good)]
+    )
+    eventually(lambda: engine.folded_up_to(ends))
+    (letter,) = read_dead_letters(engine.settings.kafka)
+    assert letter.is_cut
+    assert "900000 bytes" in letter.letter.reason
+    assert engine.users(["u0"])["events"][0] == 5
+
+
+def test_a_retried_batch_buries_its_bad_messages_once(
+    engine: Deployment, own_redis: EmbeddedRedis
+) -> None:
+    engine.start("user-state", HEADRACE_REDIS__URL=own_redis.url)
+    client = redis.Redis.from_url(own_redis.url)
+    key = engine.keys.positions("user-state")
+    ends = engine.produce([("events", b"u0", b"first")])
+    eventually(lambda: bool(client.hlen(key)))
+    own_redis.freeze()
+    ends |= engine.produce([("events", b"u0", b"second")] * 3)
+    time.sleep(7.0)  # longer than the flow waits for an answer: it tries the batch again
+    own_redis.thaw()
+    source, end = next(iter(ends.items()))
+    eventually(lambda: _offset(client.hget(key, source)) >= end)
+    client.close()
+    assert len(list(read_dead_letters(engine.settings.kafka))) == 4
+
+
+def _offset(raw: Any) -> int:
+    return Stored.parse(raw).offset if raw else 0
 
 
 def test_a_topic_that_was_recreated_begins_a_new_generation(engine: Deployment) -> None:

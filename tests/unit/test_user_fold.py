@@ -203,6 +203,15 @@ def test_a_forgotten_person_is_a_stub_until_a_newer_event_comes() -> None:
     assert state.of("ann")["events"] == 1
 
 
+def test_five_stars_draw_the_viewer_and_one_star_repels() -> None:
+    rated = [Event(f"r{i}", "ann", "rate", NOW_MS, v, rating=s) for i, (v, s) in
+             enumerate([("v0", 5.0), ("v1", 1.0)])]  # fmt: skip
+    state = clean(rated).of("ann")
+    cooking, chess = BUNDLE.items.embed(VIDEOS[:2]) @ state["vector"].astype(np.float32)
+    assert cooking > 0.3 > -0.3 > chess
+    assert liked_videos(state, 5)[0].tolist() == [hash64("v0")]
+
+
 def test_following_again_after_leaving_counts() -> None:
     kinds: list[EventType] = ["follow", "unfollow", "follow"]
     log = [Event(f"e{i}", "ann", k, NOW_MS + i, creator_id="c9") for i, k in enumerate(kinds)]
