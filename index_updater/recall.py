@@ -44,7 +44,7 @@ def raise_ef(ef: int, settings: IndexSettings, recall_at: Callable[[int], float]
     """The least effort from `ef` on, in steps, whose recall is above the floor; 8x the setting at most.
 
     >>> raise_ef(100, IndexSettings(ef_search=100, recall_floor=0.95), lambda ef: ef / 200)
-    197
+    198
     """
     most = _MOST * settings.ef_search
     while ef < most and recall_at(ef) < min(settings.recall_floor + _MARGIN, 1.0):

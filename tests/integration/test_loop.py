@@ -196,6 +196,44 @@ def test_a_flow_that_is_killed_comes_back_and_goes_on(sandbox: Sandbox) -> None:
     )
 
 
+def server_of(sandbox: Sandbox, *names: str) -> psutil.Process:
+    """The embedded server whose program is one of `names`."""
+    return next(
+        p for p in sandbox.children() if p.cmdline() and any(n in p.cmdline()[0] for n in names)
+    )
+
+
+def test_with_redis_frozen_the_feed_answers_from_a_lower_rung_and_climbs_back(
+    sandbox: Sandbox,
+) -> None:
+    frozen = server_of(sandbox, "redis-server", "valkey-server")
+    frozen.suspend()
+    try:
+        page = sandbox.feed("ann", limit=20)
+        assert page["degraded"] == "no_user_state"
+        assert len(page["items"]) == 20
+    finally:
+        frozen.resume()
+    eventually(lambda: sandbox.feed("ann", limit=5)["degraded"] is None, 20, "the full rung")
+
+
+def test_with_kafka_frozen_events_are_refused_politely_and_the_feed_answers(
+    sandbox: Sandbox,
+) -> None:
+    frozen = server_of(sandbox, "tansu")
+    frozen.suspend()
+    try:
+        refused = sandbox.http.post("/v1/events", json=watch("gus", "v9", 0))
+        assert refused.status_code == 503
+        assert int(refused.headers["retry-after"]) > 0
+        assert sandbox.feed("hal", limit=20)["items"]
+    finally:
+        frozen.resume()
+    eventually(
+        lambda: sandbox.http.post("/v1/events", json=watch("gus", "v9", 1)).status_code == 202, 30
+    )
+
+
 def test_a_killed_server_comes_back_with_every_video(sandbox: Sandbox) -> None:
     server = next(p for p in sandbox.children() if "serve" in p.cmdline())
     server.kill()
