@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from contracts.settings import RedisSettings
 
 _log = logging.getLogger(__name__)
+_SWITCH_S: Final = 0.0005
 _CONNECTIONS: Final = 64  # to Redis, of one worker; a feed waits for one within its own deadline
 
 
@@ -55,6 +56,8 @@ def build(environ: Mapping[str, str]) -> "Litestar":
     from streams.user_flow import clock_ms
     from streams.user_reader import UserReader
 
+    # A feed must not wait 5 ms (the default) for a thread that follows a topic or fills the graph.
+    sys.setswitchinterval(_SWITCH_S)
     settings = read_settings(environ)
     bundle = bundles.load(settings.model)
     state = ServingState(settings, bundle, clock_ms)
