@@ -21,6 +21,7 @@ F64 = NDArray[np.float64]
 
 # Taylor coefficients of 2^x = e^(x ln 2): on [-1, 0] the tail after ten is below 1e-9.
 _EXP2: Final = tuple(float(c) for c in np.cumprod([1.0, *(np.log(2) / k for k in range(1, 11))]))
+_THREE_STARS: Final = 0.6
 _OLDEST_HALF_LIVES: Final = (
     20.0  # a longer absence fades no further, so that a taste never vanishes
 )
@@ -98,7 +99,8 @@ class DecayedMean:
         shares = inputs.shares.astype(np.float64)
         watched = np.minimum(np.fmax(shares, 0.0), w.watch_most) * w.watch
         watched = np.where(np.isnan(shares), w.watch_unknown, watched)
-        stars = np.where(np.isnan(shares), 0.0, (5 * shares - 3) / 2) * w.rate
+        rated = np.where(np.isnan(shares), _THREE_STARS, np.clip(shares, 0.0, 1.0))
+        stars = (5 * rated - 3) / 2 * w.rate
         weight: F64 = np.where(inputs.actions == Action.WATCH, watched, self._table[inputs.actions])
         return np.where(inputs.actions == Action.RATE, stars, weight)
 
