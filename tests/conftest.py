@@ -21,7 +21,10 @@ from headrace.servers.broker import EmbeddedBroker
 from headrace.servers.redis import EmbeddedRedis, redis_binary
 
 # Timings are benchmarks, never tests: a busy machine must not fail a law.
-hypothesis_settings.register_profile("headrace", deadline=None)
+# CI looks at the same examples each time; every other run looks at new ones.
+hypothesis_settings.register_profile(
+    "headrace", deadline=None, derandomize=bool(os.environ.get("CI"))
+)
 hypothesis_settings.load_profile("headrace")
 
 POM = Path(__file__).parent / "kafka" / "pom.xml"
