@@ -1,12 +1,13 @@
 """Messages that could not be used: kept with payload, reason and place, to be listed and replayed."""
 
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from contracts.engine_records import DeadLetter, decode_dead_letter, encode_dead_letter
 from contracts.errors import BadMessageError, UnavailableError
@@ -17,6 +18,7 @@ from operators.event_columns import Bad, RawMessages
 from streams.kafka import Headers, OnAck, Publisher, client_config
 from streams.topics import admin, describe
 
+_log = logging.getLogger(__name__)
 KEY_HEADER: Final = "key"  # the message's own key, so that a replay lands in the same partition
 NULL_HEADER: Final = (
     "null"  # the message had no value at all, which is not the same as an empty one
@@ -110,7 +112,11 @@ class Found:
 
 
 def read_dead_letters(kafka: KafkaSettings, timeout_s: float = 10.0) -> Iterator[Found]:
-    """Every dead letter that is kept, partition by partition, oldest first; then ends."""
+    """Every dead letter that is kept, partition by partition, oldest first; then ends.
+
+    Raises:
+        UnavailableError: Kafka does not answer for `timeout_s`; the listing is cut there.
+    """
     name = kafka.topic_prefix + DEAD_LETTER.name
     _, partitions = describe(admin(kafka), [name])[name]
     consumer = Consumer(
@@ -129,21 +135,32 @@ def _read(consumer: Consumer, name: str, partition: int, timeout_s: float) -> It
         return
     consumer.assign([TopicPartition(name, partition, low)])
     until, at = time.monotonic() + timeout_s, low
-    while at < high and time.monotonic() < until:
+    while at < high:
+        if time.monotonic() > until:
+            raise UnavailableError(f"{name}: no answer behind offset {at} of {high}")
         for m in consumer.consume(500, 0.2):
             if m.error() is not None:
                 continue
-            at = (m.offset() or 0) + 1
-            headers = dict(m.headers() or [])
-            key = headers.get(KEY_HEADER)
-            yield Found(
-                decode_dead_letter(m.value() or b""),
-                key.encode() if isinstance(key, str) else key,
-                NULL_HEADER in headers,
-                CUT_HEADER in headers,
-                partition,
-                at - 1,
-            )
+            at, until = (m.offset() or 0) + 1, time.monotonic() + timeout_s
+            try:
+                found = _found(m, partition)
+            except BadMessageError as e:
+                _log.warning("%s %d@%d is passed over: %s", name, partition, at - 1, e)
+            else:
+                yield found
+
+
+def _found(message: Message, partition: int) -> Found:
+    headers = dict(message.headers() or [])
+    key = headers.get(KEY_HEADER)
+    return Found(
+        decode_dead_letter(message.value() or b""),
+        key.encode() if isinstance(key, str) else key,
+        NULL_HEADER in headers,
+        CUT_HEADER in headers,
+        partition,
+        message.offset() or 0,
+    )
 
 
 def replay(found: Sequence[Found], publisher: Publisher) -> int:

@@ -227,6 +227,8 @@ def test_malformed_messages_are_buried_with_their_payload_and_the_flow_goes_on(
     assert sorted(f.letter.payload for f in letters) == sorted([*bad, b'{"age": -3}', b"\x00"])
     assert all(f.letter.reason and f.letter.offset >= 0 for f in letters)
     assert engine.users(["u0"])["events"][0] == 10
+    engine.produce([("dead-letter", None, b"not a letter")])
+    assert len(list(read_dead_letters(engine.settings.kafka))) == len(letters)
 
 
 def test_a_dead_letter_can_be_replayed_and_is_buried_again(engine: Deployment) -> None:
