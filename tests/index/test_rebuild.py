@@ -86,13 +86,24 @@ def test_low_recall_that_effort_does_not_mend_rebuilds_once_for_some_churn() -> 
     poor = IndexSettings(m=4, ef_construction=10, ef_search=10, recall_floor=1.0)
     index = LiveIndex(DIM, poor, capacity=20_000)
     index.upsert(np.arange(4000), unit(4000, 1))
-    settle(index)
-    for new_rows, rebuilds in ((0, 0), (400, 1), (0, 0)):
+
+    def rebuilds_after_misses(most: int) -> int:
+        """Which neighbours a poor graph misses is luck of the threads: it is asked several times."""
         before = index.rebuilds
-        index.upsert(np.arange(new_rows), unit(new_rows, 3))
-        assert index.recall(unit(50, 2), 100) < 1.0
-        settle(index)
-        assert index.rebuilds == before + rebuilds
+        for turn in range(most):
+            assert index.recall(unit(200, 2 + turn), 100) < 1.0
+            settle(index)
+            if index.rebuilds > before:
+                break
+        return index.rebuilds - before
+
+    settle(index)
+    rebuilds_after_misses(20)  # the first generation is all churn
+    assert index.rebuilds == 1
+    assert rebuilds_after_misses(3) == 0
+    index.upsert(np.arange(400), unit(400, 3))
+    assert rebuilds_after_misses(20) == 1
+    assert rebuilds_after_misses(3) == 0
 
 
 def test_the_effort_follows_the_recall_when_vectors_are_hard() -> None:
