@@ -43,11 +43,8 @@ class TopicFollower:
         topics: Sequence[str],
         apply: Apply,
         start: Followed | None = None,
-        *,
-        on_idle: Callable[[], None] | None = None,
     ) -> None:
         self._kafka, self._topics, self._apply = kafka, tuple(topics), apply
-        self._on_idle = on_idle
         self._start = dict(start.offsets) if start else {}
         self._at: dict[str, tuple[str, int]] = {}
         self._ends: dict[str, int] = {}
@@ -143,8 +140,6 @@ class TopicFollower:
                     if tp.offset >= 0:
                         self._at[source] = (self._at[source][0], tp.offset)
             self._look_if_caught_up()
-        if self._on_idle is not None and len(got) < _BATCH:
-            self._on_idle()
 
     def _apply_all(self, topic: str, messages: Sequence[Message]) -> None:
         """Apply; a message that raises is said and passed over, the others count."""
