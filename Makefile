@@ -36,7 +36,12 @@ check: setup
 	$(BIN)/mypy $(CODE) bench tests
 	$(BIN)/lint-imports
 
-bench: setup
+# The peers and the charts' packages are not in the way of anybody who measures nothing.
+$(VENV)/.bench: $(STAMP)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev,bench]'
+	@touch $@
+
+bench: $(VENV)/.bench
 	$(BIN)/python -m bench $(NAME)
 
 format: setup

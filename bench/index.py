@@ -5,14 +5,12 @@ The baseline is hnswlib itself with the same settings in the same run.
 """
 
 import argparse
-import json
 import os
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +18,8 @@ import hnswlib
 import numpy as np
 import psutil
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 
+from bench._report import Figure, percentiles_ms, progress, report
 from contracts.settings import IndexSettings
 from index_updater import snapshot
 from index_updater.live_index import LiveIndex
@@ -30,22 +27,6 @@ from operators.catalog import Catalog
 
 F32 = NDArray[np.float32]
 K = 500
-OUT = Path(__file__).parent / "out"
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One row of the table; `ratio` is value over baseline."""
-
-    what: str
-    value: float
-    unit: str
-    baseline: float | None = None
-    against: str = ""
-
-    @property
-    def ratio(self) -> float | None:
-        return self.value / self.baseline if self.baseline else None
 
 
 class World:
@@ -72,12 +53,6 @@ def timed(call: Callable[[], Any]) -> float:
     began = time.perf_counter()
     call()
     return time.perf_counter() - began
-
-
-def percentiles_ms(seconds: Sequence[float]) -> tuple[float, float]:
-    """p50 and p99."""
-    p50, p99 = np.percentile(np.array(seconds) * 1000, [50, 99])
-    return float(p50), float(p99)
 
 
 def build(world: World, rows: int, dim: int) -> tuple[LiveIndex, list[Figure]]:
@@ -236,21 +211,6 @@ def boot(index: LiveIndex) -> list[Figure]:
     ]
 
 
-def progress(text: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
-
-
-def show(figures: Sequence[Figure], title: str) -> None:
-    table = Table("what", "value", "unit", "baseline", "ratio", "against", title=title)
-    for f in figures:
-        baseline = "" if f.baseline is None else f"{f.baseline:.4g}"
-        ratio = "" if f.ratio is None else f"{f.ratio:.2f}"
-        table.add_row(f.what, f"{f.value:.4g}", f.unit, baseline, ratio, f.against)
-    progress("")
-    Console(width=120).print(table)
-
-
 def main(arguments: Sequence[str] = ()) -> None:
     """Run all parts, print the table, write bench/out/index.json, end with a line of JSON."""
     parser = argparse.ArgumentParser(prog="bench.index", description=__doc__)
@@ -271,16 +231,8 @@ def main(arguments: Sequence[str] = ()) -> None:
         figures += churn(index, world, said.rows, said.rounds)
     index.close()
     figures += [*boot(index), Figure("search effort found (ef)", index.effort, "")]
-    show(figures, f"live index, {said.rows:,} x {said.dim}, {os.cpu_count()} cores")
-    rows = [
-        {"name": f.what, "value": f.value, "unit": f.unit, "baseline": f.baseline, "ratio": f.ratio}
-        for f in figures
-    ]
-    OUT.mkdir(exist_ok=True)
-    (OUT / "index.json").write_text(json.dumps(rows, indent=1))
-    head = next(f for f in figures if f.what.startswith("query p99, writer"))
-    line = {"name": f"index: {head.what}", "value": head.value, "unit": head.unit}
-    print(json.dumps({**line, "baseline": head.baseline, "ratio": head.ratio}))
+    title = f"live index, {said.rows:,} x {said.dim}, {os.cpu_count()} cores"
+    report("index", title, figures, f"query p99, writer at {said.rate:.0f}/s")
 
 
 if __name__ == "__main__":

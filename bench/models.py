@@ -1,15 +1,12 @@
 """The day-0 towers and ranker, the fold of video statistics, and the board that serves them."""
 
-import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
+from bench._report import Figure, report
 from contracts.batch import CandidateBatch
 from contracts.engine_records import Neighbours, VideoStats
 from contracts.features import FEATURE_COLUMNS
@@ -22,7 +19,6 @@ from operators.video_stats import PartitionStats, StatEvents
 
 NOW_MS = 1_700_000_000_000
 BOARD_VIDEOS = 200_000
-OUT = Path(__file__).parent / "out"
 Figures = dict[str, float]
 
 
@@ -137,14 +133,14 @@ def board() -> Figures:
 
 
 def main() -> None:
-    """Print a table and write `out/models.json`."""
-    figures = towers() | statistics() | board()
-    table = Table("what", "value")
-    for what, value in figures.items():
-        table.add_row(what, f"{value:,.2f}")
-    Console().print(table)
-    OUT.mkdir(exist_ok=True)
-    (OUT / "models.json").write_text(json.dumps(figures, indent=2))
+    """Measure, print, write."""
+    measured = towers() | statistics() | board()
+    figures = [Figure(what, value, _unit(what)) for what, value in measured.items()]
+    report("models", "day-0 models and statistics", figures, "user tower, step of 2,000, ms")
+
+
+def _unit(what: str) -> str:
+    return what.rpartition(", ")[2].removeprefix("median ").removeprefix("p90 ")
 
 
 if __name__ == "__main__":
