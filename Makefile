@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 CODE := headrace contracts streams operators model_runtime index_updater api
 NAME ?=
 
-.PHONY: setup demo test check bench format clean
+.PHONY: setup demo test check bench peers format clean
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -41,7 +41,15 @@ $(VENV)/.bench: $(STAMP)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev,bench]'
 	@touch $@
 
-bench: $(VENV)/.bench
+# Quix Streams wants older clients than the engine, so it has an environment of its own.
+peers: .venv-peers/.installed
+
+.venv-peers/.installed: $(STAMP) pyproject.toml bench/peers/constraints.txt
+	test -x .venv-peers/bin/python || $(BIN)/python -m venv --without-pip .venv-peers
+	$(BIN)/uv pip install --quiet --python .venv-peers/bin/python -c bench/peers/constraints.txt -e '.[peers]'
+	@touch $@
+
+bench: $(VENV)/.bench $(if $(filter-out throughput,$(NAME)),,.venv-peers/.installed)
 	$(BIN)/python -m bench $(NAME)
 
 format: setup
@@ -49,4 +57,4 @@ format: setup
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) tests/kafka/target .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .venv-peers tests/kafka/target .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -93,7 +93,11 @@ def _ready(url: str) -> bool:
 
 
 def until(
-    condition: Callable[[], bool], timeout_s: float, what: str, process: Process | None = None
+    condition: Callable[[], bool],
+    timeout_s: float,
+    what: str,
+    process: Process | None = None,
+    every_s: float = 0.005,
 ) -> float:
     """Seconds until the condition held.
 
@@ -106,7 +110,7 @@ def until(
         if ended or time.monotonic() - began > timeout_s:
             tail = "" if process is None else f"; the end of its log:\n{process.tail()}"
             raise TimeoutError(f"waited {time.monotonic() - began:.0f} s for {what}{tail}")
-        time.sleep(0.005)
+        time.sleep(every_s)
     return time.monotonic() - began
 
 
