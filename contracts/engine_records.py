@@ -1,11 +1,25 @@
-"""The engine's own topics: msgpack structs that only Headrace writes, and the dead letter (JSON)."""
+"""The engine's own topics: msgpack structs that only Headrace writes, and the dead letter (JSON).
+
+Bounded all the same: what is read from a topic was written by whoever may write to it.
+"""
 
 import base64
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
 from contracts.errors import BadMessageError
+from contracts.events import MAX_TIMESTAMP_MS, Id
+
+MOST_SERVED: Final = 1000  # videos of one impression; a page has at most 100
+_Text = Annotated[str, msgspec.Meta(max_length=256)]
+_Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+_TimeMs = Annotated[int, msgspec.Meta(ge=0, le=MAX_TIMESTAMP_MS)]
+_Index = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+# Finite, and small enough that sums of them fit into float32.
+_Mass = Annotated[float, msgspec.Meta(ge=-1e15, le=1e15)]
+_SERVED = msgspec.Meta(max_length=MOST_SERVED)
+_FEW = msgspec.Meta(max_length=256)
 
 
 class Impression(msgspec.Struct, gc=False, frozen=True, omit_defaults=True):
@@ -18,25 +32,25 @@ class Impression(msgspec.Struct, gc=False, frozen=True, omit_defaults=True):
         features: column name -> little-endian float32 bytes, one value a video, as the ranker saw it.
     """
 
-    request_id: str
-    user_id: str
-    at_ms: int
-    surface: str
-    bundle: str
-    variant: str
-    rung: str
-    country: str | None
-    video_ids: tuple[str, ...]
-    positions: tuple[int, ...]
-    propensities: tuple[float, ...]
-    features: dict[str, bytes] = {}
+    request_id: _Text
+    user_id: Id
+    at_ms: _TimeMs
+    surface: _Text
+    bundle: _Text
+    variant: _Text
+    rung: _Text
+    country: _Text | None
+    video_ids: Annotated[tuple[Id, ...], _SERVED]
+    positions: Annotated[tuple[_Index, ...], _SERVED]
+    propensities: Annotated[tuple[Annotated[float, msgspec.Meta(ge=0, le=1)], ...], _SERVED]
+    features: Annotated[dict[_Text, bytes], _FEW] = {}
 
 
 class Neighbours(msgspec.Struct, gc=False, frozen=True):
     """A bounded, approximate top-k of videos watched in the same sessions, strongest first."""
 
-    ids: tuple[int, ...]
-    weights: tuple[float, ...]
+    ids: Annotated[tuple[_Int64, ...], _FEW]
+    weights: Annotated[tuple[_Mass, ...], _FEW]
 
 
 class VideoStats(msgspec.Struct, gc=False, frozen=True):
@@ -53,12 +67,12 @@ class VideoStats(msgspec.Struct, gc=False, frozen=True):
         trend_by_country: packed ISO code -> the same, for the countries that matter most.
     """
 
-    video: int
-    source: str
-    at_ms: int
-    counts: tuple[float, float, float, float, float]
-    trend: float
-    trend_by_country: dict[int, float]
+    video: _Int64
+    source: _Text
+    at_ms: _TimeMs
+    counts: tuple[_Mass, _Mass, _Mass, _Mass, _Mass]
+    trend: _Mass
+    trend_by_country: Annotated[dict[Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)], _Mass], _FEW]
     neighbours: Neighbours
 
 
@@ -105,9 +119,12 @@ def encode_dead_letter(letter: DeadLetter) -> bytes:
 def decode_stats(payload: bytes) -> VideoStats:
     """Raises BadMessageError if the bytes are not a `VideoStats`."""
     try:
-        return _stats.decode(payload)
+        stats = _stats.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
         raise BadMessageError(f"not video statistics: {e}") from None
+    if len(stats.neighbours.ids) != len(stats.neighbours.weights):
+        raise BadMessageError("not video statistics: neighbours and weights differ in number")
+    return stats
 
 
 def decode_impression(payload: bytes) -> Impression:
@@ -124,6 +141,8 @@ def decode_impression(payload: bytes) -> Impression:
 def decode_dead_letter(payload: bytes) -> DeadLetter:
     """Raises BadMessageError if the bytes are not a dead letter."""
     try:
-        return _letter.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as e:
+        letter = _letter.decode(payload)
+        base64.b64decode(letter.payload_base64)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as e:
         raise BadMessageError(f"not a dead letter: {e}") from None
+    return letter

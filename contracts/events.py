@@ -14,7 +14,9 @@ MAX_EVENT_BYTES: Final = 65_536
 MAX_TIMESTAMP_MS: Final = 253_402_300_799_999  # the end of the year 9999
 SECONDS_BELOW: Final = 100_000_000_000  # a smaller timestamp is in seconds: 10^11 ms is March 1973
 
-Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+MAX_ID: Final = 256  # characters
+
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID)]
 Timestamp = Annotated[
     int,
     msgspec.Meta(
@@ -128,6 +130,23 @@ def decode_event(payload: bytes) -> Event:
 def encode_event(event: Event) -> bytes:
     """JSON bytes that `decode_event` turns back into an equal event."""
     return _encoder.encode(event)
+
+
+def id_of_key(key: bytes | None, what: str) -> str:
+    """The id that a null value is about: its message's key.
+
+    Raises:
+        BadMessageError: there is no key, or it is no id.
+    """
+    try:
+        found = (key or b"").decode()
+    except UnicodeDecodeError:
+        raise BadMessageError(f"a null {what} needs its id as the key; this is not UTF-8") from None
+    if not 0 < len(found) <= MAX_ID:
+        raise BadMessageError(
+            f"a null {what} needs its id as the key; this has {len(found)} characters"
+        )
+    return found
 
 
 def to_ms(timestamp: int) -> int:

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from contracts.errors import BadMessageError
-from contracts.events import DurationMs, Id, Timestamp
+from contracts.events import MAX_TIMESTAMP_MS, DurationMs, Id, Timestamp
 
 MAX_VIDEO_BYTES: Final = 262_144
 MAX_EMBEDDING: Final = 4096
@@ -48,11 +48,11 @@ class VideoVector(msgspec.Struct, gc=False, frozen=True, omit_defaults=True):
     """
 
     video: Video
-    bundle: str
+    bundle: Annotated[str, msgspec.Meta(max_length=256)]
     vector: bytes
-    source_partition: int
-    source_offset: int
-    produced_ms: int
+    source_partition: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+    source_offset: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+    produced_ms: Annotated[int, msgspec.Meta(ge=0, le=MAX_TIMESTAMP_MS)]
 
 
 _video = msgspec.json.Decoder(Video)
@@ -73,6 +73,10 @@ def decode_video(payload: bytes) -> Video:
         video = _video.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
         raise BadMessageError(f"not a video: {e}") from None
+    return _finite(video)
+
+
+def _finite(video: Video) -> Video:
     if video.embedding is not None and not all(map(math.isfinite, video.embedding)):
         raise BadMessageError("not a video: embedding has a value that is not finite")
     return video
@@ -95,6 +99,7 @@ def decode_vector(payload: bytes) -> VideoVector:
         raise BadMessageError(f"not a video vector: {e}") from None
     if not record.vector or len(record.vector) % 4:
         raise BadMessageError(f"not a video vector: {len(record.vector)} bytes of float32")
+    _finite(record.video)
     return record
 
 

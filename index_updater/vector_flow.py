@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from contracts.errors import BadMessageError, UnavailableError
-from contracts.events import to_ms
+from contracts.events import id_of_key, to_ms
 from contracts.metrics import VECTORS
 from contracts.models import F32, Bundle
 from contracts.topics import VIDEO_VECTORS
@@ -50,7 +50,7 @@ def decode_videos(batch: Batch, tolerance_ms: int) -> VideoBatch:
     for i, value in enumerate(raw.values):
         try:
             if value is None:
-                removed.append((i, _key(raw.keys[i])))
+                removed.append((i, id_of_key(raw.keys[i], "video").encode()))
                 continue
             video = decode_video(value)
         except BadMessageError as e:
@@ -64,12 +64,6 @@ def decode_videos(batch: Batch, tolerance_ms: int) -> VideoBatch:
                 video = msgspec.structs.replace(video, published_at=broker_ms)
             published.append((i, video))
     return VideoBatch(batch, raw, published, removed, bad)
-
-
-def _key(key: bytes | None) -> bytes:
-    if not key:
-        raise BadMessageError("a null video needs the video's id as its key")
-    return key
 
 
 @dataclass(frozen=True, slots=True)

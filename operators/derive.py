@@ -5,19 +5,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.errors import ConfigError
 from contracts.events import Action
 from contracts.ids import hash64
 from contracts.models import Bundle, StepInputs
-from contracts.user_record import HISTORY, UNKNOWN_SHARE, new_users
+from contracts.user_record import HISTORY, LAYOUT, UNKNOWN_SHARE, new_users
 from operators.features.protocol import Records
 from operators.user_fold import VideoFacts
 
 
 def from_blobs(blobs: list[bytes | None], dtype: np.dtype[Any]) -> Records:
-    """(n,) records; None is a new user.
+    """(n,) records; None is a new user, and so is what is too short to be a state.
 
     The tower's part of a blob of another size is left zero, and its `bundle` 0, so that `derive`
     sees that it is not this bundle's.
+
+    Raises:
+        ConfigError: a blob of a layout that this release cannot read, and must not overwrite.
     """
     records = new_users(len(blobs), dtype)
     same = [i for i, blob in enumerate(blobs) if blob is not None and len(blob) == dtype.itemsize]
@@ -31,6 +35,11 @@ def from_blobs(blobs: list[bytes | None], dtype: np.dtype[Any]) -> Records:
             raw[:head] = blob[:head]
             records[i] = np.frombuffer(bytes(raw), dtype)[0]
             records["bundle"][i] = 0
+    if len(other := np.unique(records["layout"][records["layout"] != LAYOUT])):
+        raise ConfigError(
+            f"user state of layout {other.tolist()}, this release reads {LAYOUT}: run the release "
+            "that wrote it, or delete those keys to fold them again from the log"
+        )
     return records
 
 

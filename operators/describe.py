@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
-from contracts.events import Action
+from contracts.events import MAX_TIMESTAMP_MS, Action
 from contracts.ids import unpack_country, unpack_language
 from contracts.user_record import UNKNOWN_AGE, VALUES
 from operators.features.affinities import table
@@ -14,6 +14,7 @@ from operators.features.follows import followed
 from operators.features.history import recent
 from operators.features.searches import recent_searches
 
+_ACTIONS: Final = {int(action): action.name.lower() for action in Action}
 NameOf = Callable[[int], str | None]
 
 
@@ -98,7 +99,7 @@ def _history(state: Any, video_of: NameOf) -> list[dict[str, Any]]:
     return [
         {
             "video_id": video_of(video),
-            "action": Action(action).name.lower(),
+            "action": _ACTIONS.get(action, f"#{action}"),
             "watched_share": None if share != share else round(share, 2),  # noqa: PLR0124 (NaN)
             "at": _time(at * 1000),
         }
@@ -112,4 +113,6 @@ def _name(h: int, name_of: NameOf) -> str:
 
 def _time(ms: Any) -> str | None:
     at = int(ms)
-    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="seconds") if at else None
+    if not 0 < at <= MAX_TIMESTAMP_MS:
+        return None
+    return datetime.fromtimestamp(at // 1000, UTC).isoformat(timespec="seconds")

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from contracts.events import to_ms
 from contracts.ids import hash32, pack_country, pack_language
 from contracts.models import Bundle
 from contracts.profiles import Profile
@@ -25,7 +26,7 @@ def fold_profile(record: Any, profile: Profile, bundle: Bundle) -> None:
     record["subscription"] = hash32(profile.subscription) if profile.subscription else 0
     record["interests"] = _padded([hash32(x) for x in profile.interests], INTERESTS)
     record["blocks"] = _padded([hash32(x) for x in profile.blocked_creators], BLOCKS)
-    record["created_ms"] = profile.created_at or 0
+    record["created_ms"] = to_ms(profile.created_at or 0)
     if profile.interests and record["events"] == 0:
         taste = bundle.items.embed_texts([" ".join(profile.interests)])
         record["hidden"] = bundle.users.init(taste)[0]

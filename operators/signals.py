@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from contracts.events import Action
 
 COMPLETE_SHARE: Final = 0.9
-_TABLE: Final = np.zeros(len(Action), np.float32)
+_TABLE: Final = np.zeros(256, np.float32)  # a stored action may be one of a later release
 for _action, _weight in {
     Action.CLICK: 1.0, Action.LIKE: 3.0, Action.UNLIKE: -3.0, Action.SHARE: 3.0,
     Action.COMMENT: 2.0, Action.FOLLOW: 3.0, Action.UNFOLLOW: -3.0, Action.SKIP: -1.0,

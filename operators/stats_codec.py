@@ -29,6 +29,7 @@ LAYOUT: Final = 1
 Fields = dict[bytes, bytes]
 
 _CHUNK: Final = 256
+ANEW: Final = "delete them and their position, and they are folded again from the log"
 _ID: Final = struct.Struct("<q")
 _NUMBER: Final = struct.Struct("<I")
 _PAGE: Final = struct.Struct("<BI")
@@ -57,15 +58,17 @@ def read_meta(fields: Mapping[bytes, bytes]) -> Meta | None:
     """None for a state that was never written.
 
     Raises:
-        ConfigError: written by a release with another layout.
+        ConfigError: written by a release with another layout, or not by Headrace.
     """
     if b"m" not in fields:
         return None
-    meta = msgspec.msgpack.decode(fields[b"m"], type=Meta)
+    try:
+        meta = msgspec.msgpack.decode(fields[b"m"], type=Meta)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
+        raise ConfigError(f"video statistics are not readable: {e}; {ANEW}") from None
     if meta.layout != LAYOUT:
         raise ConfigError(
-            f"video statistics of layout {meta.layout}; this release reads {LAYOUT}: delete them "
-            "and their position, and they are folded again from the log"
+            f"video statistics of layout {meta.layout}; this release reads {LAYOUT}: {ANEW}"
         )
     return meta
 

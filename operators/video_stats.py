@@ -6,6 +6,7 @@ event time, so one loud client can neither make a trend nor spoil a rate. Bounde
 that `once_filter`, `sketches`, `co_watch` and `video_table` state.
 """
 
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from contracts.batch import Ids, Mask
 from contracts.engine_records import VideoStats
+from contracts.errors import ConfigError
 from contracts.events import Action
 from contracts.settings import StatsSettings
 from operators import stats_codec as codec
@@ -176,21 +178,27 @@ class PartitionStats:
         """The state that was stored; a new one from no fields.
 
         Raises:
-            ConfigError: it has another layout.
+            ConfigError: it has another layout, or was not written by Headrace.
         """
         stats = cls(source, settings)
         meta = codec.read_meta(fields)
         if meta is None:
             return stats
-        stats._fill_table(fields)
-        stats._viewers.fill(*codec.read_viewers(fields))
-        once = stats._once
+        try:
+            stats._take_over(meta, fields)
+        except (ValueError, IndexError, OverflowError, struct.error) as e:
+            raise ConfigError(f"{source}: statistics are not readable: {e}; {codec.ANEW}") from e
+        return stats
+
+    def _take_over(self, meta: codec.Meta, fields: Mapping[bytes, bytes]) -> None:
+        self._fill_table(fields)
+        self._viewers.fill(*codec.read_viewers(fields))
+        once = self._once
         if meta.filter_capacity == once.capacity:
             once.generation, once.inserted, once.since = meta.generation, meta.inserted, meta.since
             once.fill(codec.read_pages(fields))
         else:  # another setting: begin anew, at the price of counting a window twice
-            stats._stale = codec.page_names(fields)
-        return stats
+            self._stale = codec.page_names(fields)
 
     def _fill_table(self, fields: Mapping[bytes, bytes]) -> None:
         table = self.table

@@ -16,6 +16,7 @@ from contracts.videos import VideoVector, decode_vector
 from operators.catalog import Catalog
 
 _log = logging.getLogger(__name__)
+_OFF_UNIT: Final = 0.01  # towers normalise; what is further off was not made by one
 SOURCE_HEADER: Final = "source"  # "partition:offset" on `videos` of what a tombstone removes
 
 
@@ -81,16 +82,21 @@ def _version(message: Message) -> tuple[int, int] | None:
     raw = dict(message.headers() or []).get(SOURCE_HEADER)
     if raw is None:
         return None
-    partition, _, offset = (raw if isinstance(raw, str) else raw.decode()).partition(":")
-    try:
-        return int(partition), int(offset)
-    except ValueError:
+    text = raw if isinstance(raw, str) else raw.decode("utf-8", "replace")
+    partition, _, offset = text.partition(":")
+    if not _is_number(partition, 9) or not _is_number(offset, 18):
         return None
+    return int(partition), int(offset)
+
+
+def _is_number(text: str, digits: int) -> bool:
+    """An int64 for certain: a snapshot keeps it."""
+    return text.isascii() and text.isdigit() and len(text) <= digits
 
 
 def _is_direction(vector: bytes, dim: int) -> bool:
-    """Whether the bytes are `dim` float32, finite and not all zero."""
+    """Whether the bytes are `dim` float32 of unit length, as half precision can hold them."""
     if len(vector) != 4 * dim:
         return False
-    values = np.frombuffer(vector, np.float32)
-    return bool(np.isfinite(values).all() and values.any())
+    length = float(np.linalg.norm(np.frombuffer(vector, "<f4").astype(np.float64)))
+    return abs(length - 1.0) < _OFF_UNIT  # NaN is not

@@ -11,7 +11,7 @@ from typing import Any, Final
 import redis.asyncio
 from redis.exceptions import RedisError
 
-from contracts.errors import UnavailableError
+from contracts.errors import ConfigError, UnavailableError
 from streams.positions import Position, Stored
 
 _POLL_S: Final = 0.004
@@ -50,16 +50,17 @@ class PositionWatch:
     async def _has(self, position: Position) -> bool:
         source = f"{position.topic}:{position.partition}"
         raw = await self._ask(self.client.hget(self.key, source))
-        return raw is not None and Stored.parse(raw).offset > position.offset
+        return raw is not None and _offset(raw) > position.offset
 
     async def _poll(self) -> None:
         while self._waiting:
             try:
                 stored = await self._ask(self.client.hgetall(self.key))
+                offsets = {source.decode(): _offset(raw) for source, raw in stored.items()}
             except UnavailableError as e:
                 self._fail(e)
                 return
-            self._settle({source.decode(): Stored.parse(raw) for source, raw in stored.items()})
+            self._settle(offsets)
             await asyncio.sleep(_POLL_S)
 
     async def _ask(self, answer: Any) -> Any:
@@ -68,13 +69,21 @@ class PositionWatch:
         except (TimeoutError, RedisError, OSError) as e:
             raise UnavailableError(f"Redis: {type(e).__name__}: {e}") from None
 
-    def _settle(self, stored: dict[str, Stored]) -> None:
+    def _settle(self, offsets: dict[str, int]) -> None:
         for done, position in self._waiting.items():
-            at = stored.get(f"{position.topic}:{position.partition}")
-            if at is not None and at.offset > position.offset and not done.done():
+            at = offsets.get(f"{position.topic}:{position.partition}")
+            if at is not None and at > position.offset and not done.done():
                 done.set_result(None)
 
     def _fail(self, error: UnavailableError) -> None:
         for done in self._waiting:
             if not done.done():
                 done.set_exception(error)
+
+
+def _offset(raw: bytes) -> int:
+    """A feed has rungs below a position that nobody can read."""
+    try:
+        return Stored.parse(raw).offset
+    except ConfigError as e:
+        raise UnavailableError(str(e)) from None

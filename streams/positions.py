@@ -6,7 +6,7 @@ from typing import Any
 
 import redis
 
-from contracts.errors import TokenError
+from contracts.errors import ConfigError, TokenError
 from operators.offsets import TOPIC_CODES, slot_key
 
 
@@ -55,8 +55,19 @@ class Stored:
 
     @classmethod
     def parse(cls, raw: bytes | str) -> "Stored":
-        """From `str(self)`; raises ValueError on anything else."""
-        generation, topic_id, offset = (raw if isinstance(raw, str) else raw.decode()).split(":")
+        """From `str(self)`.
+
+        Raises:
+            ConfigError: something else was stored there.
+        """
+        text = raw if isinstance(raw, str) else raw.decode("utf-8", "replace")
+        generation, _, rest = text.partition(":")
+        topic_id, _, offset = rest.partition(":")
+        if not _is_int(generation, 9) or not _is_int(offset, 18):
+            raise ConfigError(
+                f"a stored position reads {text[:80]!r}, not generation:topic:offset: delete its "
+                "field in Redis, and the partition is read again from its beginning"
+            )
         return cls(int(generation), topic_id, int(offset))
 
     def __str__(self) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from contracts.batch import Ids
 from contracts.engine_records import decode_impression
 from contracts.errors import BadMessageError
+from contracts.events import id_of_key
 from contracts.ids import hash64_many
 from contracts.profiles import Profile, decode_profile
 from operators.event_columns import Bad, EventColumns, RawMessages, decode_events
@@ -103,7 +104,7 @@ def _profiles(raw: RawMessages, users: dict[str, int]) -> tuple[list[ProfileRow]
     for i, value in enumerate(raw.values):
         try:
             profile = None if value is None else decode_profile(value)
-            user_id = _key(raw.keys[i]) if profile is None else profile.user_id
+            user_id = id_of_key(raw.keys[i], "profile") if profile is None else profile.user_id
         except BadMessageError as e:
             bad.append(Bad(i, str(e)))
             continue
@@ -111,15 +112,6 @@ def _profiles(raw: RawMessages, users: dict[str, int]) -> tuple[list[ProfileRow]
         place = int(raw.slot_keys[i]), int(raw.offsets[i]), int(raw.broker_ms[i])
         rows.append(ProfileRow(user, profile, *place))
     return rows, bad
-
-
-def _key(key: bytes | None) -> str:
-    try:
-        if key:
-            return key.decode()
-    except UnicodeDecodeError:
-        pass
-    raise BadMessageError("a null profile needs the user's id as its key")
 
 
 def _shown(raw: RawMessages, users: dict[str, int]) -> tuple[list[ShownRow], list[Bad]]:

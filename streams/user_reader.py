@@ -6,9 +6,9 @@ from typing import Any
 import redis.asyncio
 from redis.exceptions import RedisError
 
-from contracts.errors import UnavailableError
+from contracts.errors import ConfigError, UnavailableError
 from contracts.models import Bundle
-from contracts.user_record import LAYOUT, user_dtype
+from contracts.user_record import user_dtype
 from operators.derive import derive, from_blobs
 from operators.user_fold import VideoFacts
 from streams.keys import Keys
@@ -46,9 +46,10 @@ class UserReader:
             raise UnavailableError(f"Redis: {type(e).__name__}: {e}") from None
         if blob is None:
             return None
-        records = from_blobs([blob], self._dtype)
-        if int(records["layout"][0]) != LAYOUT:
-            raise UnavailableError(f"the state is of layout {int(records['layout'][0])}")
+        try:
+            records = from_blobs([blob], self._dtype)
+        except ConfigError as e:
+            raise UnavailableError(str(e)) from None
         derive(records, self._bundle, self._videos)
         return records[0]
 

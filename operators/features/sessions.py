@@ -9,6 +9,7 @@ from contracts.features import VIEWER_COLUMNS
 from operators.features.protocol import Feature, Records, Round
 
 _MINUTE_MS: Final = 60_000
+_MOST_MS: Final = 2**32 - 1
 _SPEC: Final = {spec.name: spec for spec in VIEWER_COLUMNS}
 
 
@@ -17,11 +18,12 @@ def fold(records: Records, rounds: Round) -> None:
     events = rounds.events
     ts, last = events["ts_ms"], records["session_last_ms"]
     fresh = ts - last > rounds.settings.session_gap_min * _MINUTE_MS
-    watched = np.maximum(events["watch_ms"], 0).astype(np.uint32)
+    watched = np.maximum(events["watch_ms"], 0).astype(np.uint64)
     records["session_start_ms"] = np.where(fresh, ts, records["session_start_ms"])
     records["sessions"] += fresh
     records["session_events"] = np.where(fresh, 0, records["session_events"]) + 1
-    records["session_watch_ms"] = np.where(fresh, 0, records["session_watch_ms"]) + watched
+    total = np.where(fresh, np.uint64(0), records["session_watch_ms"]) + watched
+    records["session_watch_ms"] = np.minimum(total, _MOST_MS)  # does not wrap to nothing
     records["session_last_ms"] = np.maximum(last, ts)
     gap_ms = int(rounds.settings.session_gap_min * _MINUTE_MS)
     records["session_until_ms"] = records["session_last_ms"] + gap_ms
