@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 CODE := headrace contracts streams operators model_runtime index_updater api
 NAME ?=
 
-.PHONY: setup demo test check bench peers format clean
+.PHONY: setup demo test check bench peers soak format clean
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -51,6 +51,12 @@ peers: .venv-peers/.installed
 
 bench: $(VENV)/.bench $(if $(filter-out throughput,$(NAME)),,.venv-peers/.installed)
 	$(BIN)/python -m bench $(NAME)
+
+# The status is 1 if something grows or a promise is broken. More options: python -m bench.soak --help
+MINUTES ?= 20
+RATE ?= 5000
+soak: $(VENV)/.bench
+	$(BIN)/python -m bench.soak --minutes $(MINUTES) --rate $(RATE)
 
 format: setup
 	$(BIN)/ruff format .

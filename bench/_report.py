@@ -87,8 +87,8 @@ def machine() -> dict[str, Any]:
 
 
 def _module() -> list[str]:
-    path = Path(sys.argv[0])
-    return ["bench"] if path.stem == "__main__" else [f"bench.{path.stem}"]
+    spec = sys.modules["__main__"].__spec__
+    return [spec.name.removesuffix(".__main__")] if spec is not None else [sys.argv[0]]
 
 
 def progress(text: str) -> None:

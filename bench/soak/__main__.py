@@ -1,0 +1,223 @@
+"""`python -m bench.soak --minutes 20`: the whole engine under load with churn, and what grows.
+
+Apache Kafka, Redis, the three flows and `headrace serve` run as in production. Three generators load
+them from outside: events into Kafka, videos and profiles that come, change and go, feeds over HTTP.
+Everything is sampled about once a second. After a warm-up every series is judged by a robust slope
+(`bench.soak.series`), and the promises by all that was measured; then the load ends, and every event
+has to be accounted for. The status is 1 if something grows or a promise is broken.
+
+Viewers who went expire soon (HEADRACE_USER__TTL_DAYS is a part of the run), so that Redis may be
+judged too: per viewer. Kafka keeps what it is sent, and is reported.
+"""
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any, Final
+
+import httpx
+
+from bench._engine import Engine, engine, until
+from bench._report import OUT, Figure, report
+from bench.soak import chart, promises, publishing, table
+from bench.soak.lag import FLOWS
+from bench.soak.recording import PANELS
+from bench.soak.sampling import LOADS, Sampler
+from bench.soak.series import Series, Verdict, judge
+from bench.soak.world import World
+from headrace.dashboard.histograms import parse, total
+from headrace.servers.process import Process, free_port
+
+_DAY_S: Final = 86_400
+_DRAIN_S: Final = 30.0
+_LOAD_MODULES: Final = dict(zip(LOADS, ("events", "publishing", "feeds"), strict=True))
+Judged = list[tuple[Series, Verdict]]
+
+
+def main() -> int:
+    """Run, report; 0 if nothing grows and every promise is kept, 1 if not, 130 if interrupted."""
+    options = _options()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    ttl_days = max(options.minutes * 60 / 4, 60) / _DAY_S
+    with engine(
+        HEADRACE_USER__TTL_DAYS=str(ttl_days), HEADRACE_INDEX__RECALL_EVERY_S="5"
+    ) as running:
+        urls = _start(running)
+        world = _world(options, running, urls["API"].removesuffix("/metrics"))
+        sampler = _load(running, world, urls, options)
+        interrupted, balance = False, list[Figure]()
+        try:
+            _watch(sampler, world)
+            balance = _balance(sampler)
+        except KeyboardInterrupt:
+            interrupted = True
+            print("\nsoak: interrupted; this is what was measured until now", file=sys.stderr)
+        sampler.close()
+    return _report(sampler, options, balance, interrupted)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.soak", description=__doc__.split("\n")[0]
+    )
+    add = parser.add_argument
+    add("--minutes", type=float, default=20.0, help="of load, the warm-up among them")
+    add("--rate", type=float, default=5000.0, help="events a second")
+    add("--feeds", type=float, default=10.0, help="feeds a second")
+    add("--videos", type=int, default=10_000, help="published at a time")
+    add("--churn", type=float, default=20.0, help="videos published, changed and removed a second")
+    add("--viewers", type=int, default=20_000, help="there at a time")
+    add("--arrivals", type=float, default=20.0, help="viewers who come, and go, a second")
+    add("--warm-up", type=float, default=None, help="seconds; a quarter of the run, at most 300")
+    options = parser.parse_args()
+    if options.minutes <= 0 or options.rate <= 0 or options.feeds <= 0 or options.videos < 1000:
+        parser.error("minutes, rate and feeds have to be above 0, videos at least 1000")
+    if options.warm_up is None:
+        options.warm_up = min(options.minutes * 60 / 4, 300.0)
+    return options
+
+
+def _start(running: Engine) -> dict[str, str]:
+    """The flows and the API; name -> URL of its metrics."""
+    urls = {}
+    for flow in FLOWS:
+        port = str(free_port())
+        running.flow(flow, HEADRACE_METRICS__PORT=port)
+        urls[flow] = f"http://127.0.0.1:{port}/metrics"
+    urls["API"] = running.serve() + "/metrics"
+    for flow in FLOWS:
+        until(lambda url=urls[flow]: _answers(url), 60, f"{flow} to serve its metrics")  # type: ignore[misc]
+    return urls
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=1.0, trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def _world(options: argparse.Namespace, running: Engine, api: str) -> World:
+    """Publish the first videos, wait until all are retrievable; then the load may begin."""
+    world = World(
+        bootstrap=running.kafka.bootstrap,
+        api=api,
+        began_s=time.time(),
+        ends_s=time.time(),
+        events=options.rate,
+        feeds=options.feeds,
+        videos=options.videos,
+        churn=options.churn,
+        viewers=options.viewers,
+        arrivals=options.arrivals,
+    )
+    publishing.prime(world)
+
+    def there() -> bool:
+        time.sleep(0.2)
+        scrape = parse(httpx.get(f"{api}/metrics", timeout=5.0, trust_env=False).text)
+        return bool(total([scrape], "headrace_index_videos") >= options.videos)
+
+    until(there, 300, f"{options.videos} videos to be retrievable", running.processes["api"])
+    began_s = time.time() + 3  # the generators have to start
+    return replace(world, began_s=began_s, ends_s=began_s + 60 * options.minutes)
+
+
+def _load(
+    running: Engine, world: World, urls: dict[str, str], options: argparse.Namespace
+) -> Sampler:
+    for name, module in _LOAD_MODULES.items():
+        command = [sys.executable, "-m", f"bench.soak.{module}", world.to_json()]
+        log = running.folder / f"load-{module}.log"
+        running.processes[name] = Process(command, log)
+        running.processes[name].start()
+    measured_s = 60 * options.minutes - options.warm_up
+    window_s = max(3.0, min(10.0, measured_s / 30))
+    return Sampler(running, urls, window_s, options.warm_up)
+
+
+def _watch(sampler: Sampler, world: World) -> None:
+    """Sample until the load has ended."""
+    said_s = 0.0
+    while (now_s := time.time()) < world.ends_s:
+        at_s = now_s - world.began_s
+        if at_s >= 0:
+            sampler.sample(at_s)
+            if at_s - said_s >= 30:
+                said_s = at_s
+                left_s = world.ends_s - now_s
+                print(f"soak: {at_s:.0f} s, {left_s:.0f} s to go", file=sys.stderr, flush=True)
+        time.sleep(max(0.05, 1.0 - (time.time() - now_s)))
+
+
+def _balance(sampler: Sampler) -> list[Figure]:
+    """Wait until all has been folded, and account for it; before, freeze what the rest is about."""
+    measured = dict(sampler.newest)
+    time.sleep(2.0)
+    give_up_s = time.monotonic() + _DRAIN_S
+    while any((behind := sampler.lag.behind()).values()) and time.monotonic() < give_up_s:
+        time.sleep(0.2)
+    time.sleep(1.0)
+    sampler.drained()
+    figures = promises.accounts(sampler, behind)
+    sampler.newest = measured
+    return figures
+
+
+def _report(
+    sampler: Sampler, options: argparse.Namespace, balance: list[Figure], interrupted: bool
+) -> int:
+    everything = sampler.recording.series()
+    if not everything:
+        return 130
+    judged = [(s, judge(s.since(options.warm_up))) for s in everything]
+    growing = [(s, v) for s, v in judged if v.grows]
+    measured = [s.since(options.warm_up) for s in everything]
+    rows = [*promises.figures(sampler, measured, options.rate), *balance]
+    broken = promises.broken(rows)
+    head = _headline(options, growing, broken)
+    table.show(judged, f"{options.minutes:g} minutes, the first {options.warm_up:g} s not judged")
+    report(
+        "soak", head, rows, "feed of 20, p99",
+        options=vars(options),
+        verdicts=[_plain(s, v) for s, v in judged],
+        series=promises.plain(everything),
+        samples_failed=sampler.totals.failed,
+        tolerances={panel: str(tolerance) for panel, (_, tolerance) in PANELS.items()},
+    )  # fmt: skip
+    chart.draw(OUT, judged, options.warm_up, head)
+    for series, verdict in growing:
+        print(
+            f"soak: GROWS: {series.panel}, {series.name}: {verdict.per_hour:+,.4g} {series.unit} an hour"
+        )
+    for figure in broken:
+        print(
+            f"soak: BROKEN: {figure.what}: {figure.value:g} {figure.unit}, promised {figure.must:g}"
+        )
+    if sampler.totals.failed:
+        print(
+            f"soak: {len(sampler.totals.failed)} samples failed, the first: {sampler.totals.failed[0]}"
+        )
+    print(f"soak: {OUT}/soak.json, soak.png, soak.svg")
+    return 130 if interrupted else int(bool(growing or broken))
+
+
+def _headline(options: argparse.Namespace, growing: Sequence[Any], broken: Sequence[Figure]) -> str:
+    load = (
+        f"{options.minutes:g} minutes at {options.rate:,.0f} events/s, {options.feeds:g} feeds/s, "
+        f"{options.churn:g} videos/s published, changed and removed"
+    )
+    grows = f"{len(growing)} series grow" if growing else "nothing grows"
+    kept = f"{len(broken)} promises broken" if broken else "every promise kept"
+    return f"Soak: {load}: {grows}, {kept}"
+
+
+def _plain(series: Series, verdict: Verdict) -> dict[str, Any]:
+    return {"panel": series.panel, "name": series.name, "unit": series.unit, **asdict(verdict)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
