@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _SWITCH_S: Final = 0.0005
+_CATCH_UP_S: Final = 10.0  # then an old page is better than none
 _CONNECTIONS: Final = 64  # to Redis, of one worker; a feed waits for one within its own deadline
 
 
@@ -42,7 +43,10 @@ def create() -> "Litestar":
 
 
 def build(environ: Mapping[str, str]) -> "Litestar":
-    """Settings -> clients -> state -> application; the state is being followed on return.
+    """Settings -> clients -> state -> application; the state has caught up with its topics on return.
+
+    Else the first pages would show what was removed after the snapshot. Where Kafka is away or has
+    very much to tell, the feed answers from what there is, and `/readyz` says so.
 
     Raises:
         HeadraceError: a wrong setting, or a bundle that cannot be served.
@@ -86,6 +90,8 @@ def build(environ: Mapping[str, str]) -> "Litestar":
 
     app.on_shutdown.append(close)
     state.start()
+    if not state.catch_up(_CATCH_UP_S):
+        _log.warning("serving before all topics are read: %s", state.ready()[1])
     return app
 
 

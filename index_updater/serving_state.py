@@ -81,6 +81,10 @@ class ServingState:
         self._follower.start()
         self._chores.start()
 
+    def catch_up(self, timeout_s: float) -> bool:
+        """Wait until all that was there at the start is applied; whether it is."""
+        return self._follower.caught_up.wait(timeout_s)
+
     def close(self) -> None:
         """Stop all threads."""
         self._stop.set()
