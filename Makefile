@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 CODE := headrace contracts streams operators model_runtime index_updater api
 NAME ?=
 
-.PHONY: setup demo test check bench peers soak format clean
+.PHONY: setup demo test faults check bench peers soak format clean
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -28,7 +28,11 @@ demo: setup
 	$(BIN)/headrace demo
 
 test: setup
-	$(BIN)/pytest
+	$(BIN)/pytest -m 'not slow'
+
+# Every fault that is made for real, the slow ones too; what they measured is printed.
+faults: setup
+	$(BIN)/pytest -m faults -rA --show-capture=no
 
 check: setup
 	$(BIN)/ruff format --check .
