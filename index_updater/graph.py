@@ -6,8 +6,11 @@
 - Only `add_items` and `knn_query` release the GIL: `save_index` of a million rows holds it for a
   second, so it is called in a child process (`index_updater.snapshot`).
 - Rows marked deleted are walked through, not returned; new rows are not linked to them.
+- The effort of a search is a number of the graph, not of the call: who wants another one sets it, and
+  nobody else may search before that search has begun.
 """
 
+import threading
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,7 +41,8 @@ class Graph:
         else:
             self._index.load_index(str(path), max_elements=capacity)
             self.added = self._index.get_current_count()
-        self.ef = 0
+        self._asking = threading.Lock()
+        self.ef = self._ef = 0
         self.set_ef(settings.ef_search)
 
     @property
@@ -53,7 +57,6 @@ class Graph:
     def set_ef(self, ef: int) -> None:
         """How many candidates a search keeps; no search may run meanwhile."""
         self.ef = ef
-        self._index.set_ef(ef)
 
     def add(self, labels: Labels, vectors: F32, threads: int) -> None:
         """Insert; no search may run meanwhile. The caller sees to `room`."""
@@ -66,17 +69,24 @@ class Graph:
         self._index.mark_deleted(label)
         self.marked += 1
 
-    def search(self, query: F32, k: int) -> tuple[Labels, F32]:
-        """(m,) labels and cosines, best first, m <= k."""
+    def search(self, query: F32, k: int, ef: int = 0) -> tuple[Labels, F32]:
+        """(m,) labels and cosines, best first, m <= k; with another effort if `ef` says one."""
         k = min(k, self.live)
         while k > 0:
             try:
-                labels, distances = self._index.knn_query(query, k=k, num_threads=1)
+                labels, distances = self._ask(query, k, ef or self.ef)
             except RuntimeError:  # rows that no path leads to are not found: take what is
                 k = int(k * _SHRINK)
                 continue
             return labels[0].astype(np.int64), 1.0 - distances[0]
         return np.empty(0, np.int64), np.empty(0, np.float32)
+
+    def _ask(self, query: F32, k: int, ef: int) -> tuple[Any, Any]:
+        with self._asking:
+            if ef != self._ef:
+                self._index.set_ef(ef)
+                self._ef = ef
+            return self._index.knn_query(query, k=k, num_threads=1)  # type: ignore[no-any-return]
 
     def save(self, path: Path) -> None:
         """Write the graph. Holds the GIL throughout."""

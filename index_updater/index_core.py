@@ -97,16 +97,21 @@ class IndexCore:
             self._view = View(view.generation, view.tail, view.base, view.n, view.epoch + 1)
             view.generation.bury(labels)
 
-    def search(self, query: F32, k: int) -> tuple[Ids, F32]:
+    def search(self, query: F32, k: int, effort: int = 0) -> tuple[Ids, F32]:
         """(m,) ids and (m,) cosines, best first, m <= k; fewer only when fewer are there.
+
+        Args:
+            effort: rows of the graph that the search keeps; 0: what it takes for any query. One
+                that lies on a video, not between tastes, takes about 2k (docs/LOG.md).
 
         Raises:
             ValueError: on a query of another dimension, with NaN or infinity, or zero.
         """
         self._searched = True
         unit = unit_query(query, self.dim)
-        self._recent.append(unit)
-        view, labels, sims = self._near(unit, max(k, 0))
+        if not effort:
+            self._recent.append(unit)
+        view, labels, sims = self._near(unit, max(k, 0), effort=effort)
         return view.generation.rows.ids[labels], np.minimum(sims, np.float32(1))
 
     def search_exact(self, query: F32, k: int) -> tuple[Ids, F32]:
@@ -173,7 +178,9 @@ class IndexCore:
         tail[end : end + len(floats)] = floats
         return tail, base
 
-    def _near(self, query: F32, k: int, view: View | None = None) -> tuple[View, Labels, F32]:
+    def _near(
+        self, query: F32, k: int, view: View | None = None, effort: int = 0
+    ) -> tuple[View, Labels, F32]:
         """The view that was searched (the newest one), the k best labels in it and their cosines."""
         fetch = k
         while True:
@@ -184,7 +191,7 @@ class IndexCore:
                 if seen.n <= EXACT_BELOW or not k:
                     break
                 fetch = max(fetch, k + min(generation.unmarked, 3 * k))
-                labels, sims = generation.graph.search(query, fetch)
+                labels, sims = generation.graph.search(query, fetch, effort)
             finally:
                 self._lock.release_shared()
             alive = seen.alive(labels)

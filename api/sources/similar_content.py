@@ -1,6 +1,7 @@
 """Videos whose content is near to single videos: what was just liked, or the anchor."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,12 @@ from contracts.models import F32
 from index_updater.live_index import LiveIndex
 from operators.catalog import Catalog
 from operators.features.history import liked_videos
+
+
+# The neighbourhood of a video is dense: 3 rows kept for each one wanted find 0.999 of the best, where
+# a viewer's vector takes up to 4,800 (docs/LOG.md).
+_EFFORT: Final = 3
+_LEAST_EFFORT: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +78,8 @@ def known_vectors(catalog: Catalog, ids: Ids) -> F32:
 
 
 def _search_each(index: LiveIndex, vectors: F32, k: int) -> NDArray[np.int64]:
-    lists = [index.search(vector, k)[0] for vector in vectors]
+    effort = max(_EFFORT * k, _LEAST_EFFORT)
+    lists = [index.search(vector, k, effort)[0] for vector in vectors]
     longest = max(map(len, lists))
     turns = np.full((longest, len(lists)), 0, np.int64)
     for column, ids in enumerate(lists):
