@@ -3,10 +3,11 @@
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 from confluent_kafka import Producer
+from redis import Redis
 
 from bench._engine import Engine, until
 from contracts.settings import KafkaSettings
@@ -118,12 +119,12 @@ def publish(engine: Engine, crowd: Crowd, **environ: str) -> None:
     flow = engine.flow("video-vectors", **environ)
     with engine.client() as client:
         key = engine.keys.positions("video-vectors")
-        until(lambda: moved(client.hgetall(key), VIDEOS.name) >= n, 300, "the vectors", flow)
+        until(lambda: moved(client, key, VIDEOS.name) >= n, 300, "the vectors", flow)
         engine.stop("video-vectors")
         client.flushdb()
 
 
-def moved(positions: dict[bytes, bytes], topic: str) -> int:
-    """Messages of a topic that lie before the stored positions of a flow."""
-    mark = f"{topic}:".encode()
-    return sum(Stored.parse(raw).offset for s, raw in positions.items() if s.startswith(mark))
+def moved(client: Redis, key: str, topic: str) -> int:
+    """Messages of a topic that lie before the positions that a flow has stored under `key`."""
+    mark, stored = f"{topic}:".encode(), cast(dict[bytes, bytes], client.hgetall(key))
+    return sum(Stored.parse(raw).offset for s, raw in stored.items() if s.startswith(mark))

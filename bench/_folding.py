@@ -9,7 +9,6 @@ from typing import Any, Final, cast
 
 import httpx
 import numpy as np
-from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 
 from bench._engine import Engine, until
@@ -17,6 +16,7 @@ from bench._events import moved
 from contracts.settings import ModelSettings
 from contracts.topics import EVENTS
 from contracts.user_record import user_dtype
+from headrace.dashboard.histograms import Scrape, parse, total
 from headrace.servers.process import Process, free_port
 from headrace.servers.redis import EmbeddedRedis
 from model_runtime import bundles
@@ -82,28 +82,32 @@ def fold(engine: Engine, events: int, processes: int = 1, **environ: str) -> Cos
         watched = [*workers, server.process, engine.kafka.process]
 
         def done() -> int:
-            return moved(client.hgetall(engine.keys.positions(FLOW)), EVENTS.name)
+            return moved(client, engine.keys.positions(FLOW), EVENTS.name)
 
-        until(lambda: done() > 0, 120, "the first batch", workers[0], _LOOK_S)
+        until(lambda: done() > 0, 600, "the first batch", workers[0], _LOOK_S)
         first, before = done(), [engine.cpu_s(p.pid) for p in watched]
         took_s = until(lambda: done() >= events, 600, "the last batch", workers[0], _LOOK_S)
         spent = [engine.cpu_s(p.pid) - b for p, b in zip(watched, before, strict=True)]
         each = 1e6 / (events - first)
-        phases = [scraped(port) for port in ports]
+        said = [scraped(port) for port in ports]
         rss_mb = max(peak_mb(p.pid) for p in workers)
         for k in range(processes):
             engine.stop(_name(k))
         check_counts(client, engine, events)
-    batches = sum(p.get("write", (0.0, 0.0))[1] for p in phases)
+    seconds = {name: _phase(said, name, "sum") for name in PHASES}
     return Cost(
         rate=(events - first) / took_s,
         worker_us=sum(spent[:processes]) * each,
         redis_us=spent[-2] * each,
         broker_us=spent[-1] * each,
-        batch_events=events / batches,
+        batch_events=events / _phase(said, "write", "count"),
         rss_mb=rss_mb,
-        phases={name: sum(p[name][0] for p in phases) / events * 1e6 for name in PHASES},
+        phases={name: s / events * 1e6 for name, s in seconds.items()},
     )
+
+
+def _phase(scrapes: Sequence[Scrape], phase: str, part: str) -> float:
+    return total(scrapes, f"headrace_batch_seconds_{part}", flow=FLOW, phase=phase)
 
 
 def _name(k: int) -> str:
@@ -119,16 +123,9 @@ def _worker(engine: Engine, k: int, ports: Sequence[int], environ: dict[str, str
     return engine.start(_name(k), "stream", FLOW, **environ, **share)
 
 
-def scraped(port: int) -> dict[str, tuple[float, float]]:
-    """Phase of the user flow -> (seconds, batches), from its metrics."""
-    text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
-    out: dict[str, dict[str, float]] = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples if family.name == "headrace_batch_seconds" else ():
-            if sample.labels["flow"] == FLOW:
-                part = sample.name.rpartition("_")[2]
-                out.setdefault(sample.labels["phase"], {})[part] = sample.value
-    return {phase: (parts["sum"], parts["count"]) for phase, parts in out.items()}
+def scraped(port: int) -> Scrape:
+    """The metrics of a flow that serves them on `port`."""
+    return parse(httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text)
 
 
 def peak_mb(pid: int) -> float:
