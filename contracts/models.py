@@ -47,6 +47,16 @@ class UserTower(Protocol):
     def step(self, state: F32, inputs: StepInputs) -> F32:
         """(n, hidden) states after one event each. Pure: `state` is not changed."""
 
+    def steps(self, state: F32, inputs: StepInputs, starts: NDArray[np.intp]) -> F32:
+        """(u, hidden) states after all events: the same, bit for bit, as one `step` a round.
+
+        Args:
+            state: (u, hidden), not changed; people with most events first.
+            inputs: n events, round by round: events starts[r] to starts[r + 1] belong to the first
+                so many people. What does not depend on the state can be done for all at once.
+            starts: (rounds + 1,).
+        """
+
     def read_out(self, state: F32) -> F32:
         """(n, d) unit vectors, zero rows for people of whom nothing is known."""
 

@@ -60,6 +60,8 @@ def run_user_state(settings: Settings, stop: threading.Event) -> None:
     """events, profiles, impressions -> user state in Redis."""
     bundle = bundles.load(settings.model)
     catalog = Catalog(bundle.items.dim)
+    fold = UserFold(bundle, catalog, settings.user)
+    fold.compile(user_dtype(bundle.users.hidden, bundle.users.dim))
     follower = TopicFollower(
         settings.kafka,
         ["video-vectors"],
@@ -76,7 +78,7 @@ def run_user_state(settings: Settings, stop: threading.Event) -> None:
     )
     writer = UserWriter(
         store=_store(settings, client, user_flow.FLOW, bundle),
-        fold=UserFold(bundle, catalog, settings.user),
+        fold=fold,
         settings=settings.user,
         letters=DeadLetters(publisher, clock_ms),
         reader=reader,

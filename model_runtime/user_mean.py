@@ -8,6 +8,7 @@ rounded (no BLAS, no vectorised exp whose last bit depends on the lane), so a us
 same, bit for bit, whoever else is in the batch.
 """
 
+from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
@@ -74,12 +75,22 @@ class DecayedMean:
 
     def step(self, state: F32, inputs: StepInputs) -> F32:
         """(n, d) states after one event each. A video without a vector changes nothing but time."""
+        return self.steps(state, inputs, np.array([0, len(state)]))
+
+    def steps(self, state: F32, inputs: StepInputs, starts: NDArray[np.intp]) -> F32:
+        """(u, d) states after rounds of events, of whole prefixes of the people."""
         items = np.nan_to_num(inputs.items, posinf=0.0, neginf=0.0)
         weight = np.where((items != 0).any(axis=1), self._weigh(inputs), 0.0)
         gaps_d = np.fmax(inputs.gaps_s.astype(np.float64), 0.0) / 86_400
         idle = np.minimum(gaps_d / self._weights.half_life_d, _OLDEST_HALF_LIVES)
-        kept = halved(idle + self._weights.fade * np.abs(weight)).astype(np.float32)
-        after: F32 = state * kept[:, None] + items * weight.astype(np.float32)[:, None]
+        kept = halved(idle + self._weights.fade * np.abs(weight)).astype(np.float32)[:, None]
+        items *= weight.astype(np.float32)[:, None]
+        after = np.array(state, np.float32)
+        edges = starts.tolist()
+        for a, b in pairwise(edges):
+            first = after[: b - a]
+            first *= kept[a:b]
+            first += items[a:b]
         return after
 
     def read_out(self, state: F32) -> F32:

@@ -11,6 +11,7 @@ from contracts.ids import hash64
 from contracts.models import Bundle, StepInputs
 from contracts.user_record import HISTORY, LAYOUT, UNKNOWN_SHARE, new_users
 from operators.features.protocol import Records
+from operators.rounds import rounds
 from operators.user_fold import VideoFacts
 
 
@@ -23,14 +24,12 @@ def from_blobs(blobs: list[bytes | None], dtype: np.dtype[Any]) -> Records:
     Raises:
         ConfigError: a blob of a layout that this release cannot read, and must not overwrite.
     """
-    records = new_users(len(blobs), dtype)
-    same = [i for i, blob in enumerate(blobs) if blob is not None and len(blob) == dtype.itemsize]
-    if same:
-        joined = b"".join(blobs[i] for i in same)  # type: ignore[misc]
-        records[same] = np.frombuffer(joined, dtype)
+    size, empty = dtype.itemsize, new_users(1, dtype).tobytes()
+    same = [empty if blob is None or len(blob) != size else blob for blob in blobs]
+    records = np.frombuffer(bytearray().join(same), dtype)  # a bytearray: it may be written
     head = dtype.fields["hidden"][1] if dtype.fields else 0
     for i, blob in enumerate(blobs):
-        if blob is not None and len(blob) != dtype.itemsize and len(blob) >= head:
+        if blob is not None and len(blob) != size and len(blob) >= head:
             raw = bytearray(records[i : i + 1].tobytes())
             raw[:head] = blob[:head]
             records[i] = np.frombuffer(bytes(raw), dtype)[0]
@@ -54,36 +53,37 @@ def derive(records: Records, bundle: Bundle, videos: VideoFacts) -> int:
     if not len(rows):
         return 0
     part = records[rows]
-    state = bundle.users.init(np.zeros((len(part), bundle.users.dim), np.float32))
-    longest = int(np.minimum(part["hist_n"], HISTORY).max())
-    for back in range(longest, 0, -1):
-        state = _replay(part, state, back, bundle, videos)
-    part["hidden"], part["vector"] = state, bundle.users.read_out(state)
-    part["bundle"] = mark
-    records[rows] = part
+    state = _replayed(part, bundle, videos)
+    records["hidden"][rows], records["vector"][rows] = state, bundle.users.read_out(state)
+    records["bundle"][rows] = mark
     return len(rows)
 
 
-def _replay(
-    part: Records, state: NDArray[np.float32], back: int, bundle: Bundle, videos: VideoFacts
-) -> NDArray[np.float32]:
-    """One step for those whose history reaches `back` events back."""
-    some = np.flatnonzero(np.minimum(part["hist_n"], HISTORY) >= back)
-    slot = (part["hist_n"][some].astype(np.int64) - back) % HISTORY
-    before = (slot - 1) % HISTORY
-    at_s = part["hist_s"][some, slot].astype(np.int64)
-    first = part["hist_n"][some] == back
-    gap = np.where(first, 0, np.maximum(at_s - part["hist_s"][some, before], 0))
-    share = part["hist_share"][some, slot]
-    rows = videos.rows_of(np.ascontiguousarray(part["hist_video"][some, slot]))
-    items = np.zeros((len(some), bundle.users.dim), np.float32)
-    known = rows >= 0
-    items[known] = videos.vectors(rows[known])
+def _replayed(part: Records, bundle: Bundle, videos: VideoFacts) -> NDArray[np.float32]:
+    """(n, hidden) states of n records after their histories, oldest event first."""
+    state = bundle.users.init(np.zeros((len(part), bundle.users.dim), np.float32))
+    kept = np.minimum(part["hist_n"], HISTORY).astype(np.intp)
+    person = np.repeat(np.arange(len(part)), kept)
+    nth = np.arange(len(person)) - np.repeat(np.cumsum(kept) - kept, kept)
+    slot = ((part["hist_n"] - kept)[person] + nth) % HISTORY
+    at_s = part["hist_s"][person, slot].astype(np.int64)
+    gaps = np.maximum(np.diff(at_s, prepend=0), 0)
+    gaps[nth == 0] = 0
+    share = part["hist_share"][person, slot]
     shares = np.where(share == UNKNOWN_SHARE, np.nan, share / 100).astype(np.float32)
-    actions = part["hist_action"][some, slot]
-    stepped = bundle.users.step(
-        state[some], StepInputs(items, actions, shares, gap.astype(np.float32))
-    )
-    out = state.copy()
-    out[some] = np.where((actions == Action.SCROLL)[:, None], state[some], stepped)
-    return out
+    actions = part["hist_action"][person, slot]
+    heard = np.flatnonzero(actions != Action.SCROLL)
+    plan = rounds(person[heard])
+    order = heard[plan.order]
+    items = _vectors(part["hist_video"][person, slot][order], bundle.users.dim, videos)
+    inputs = StepInputs(items, actions[order], shares[order], gaps[order].astype(np.float32))
+    state[plan.users] = bundle.users.steps(state[plan.users], inputs, plan.starts)
+    return state
+
+
+def _vectors(ids: NDArray[np.int64], dim: int, videos: VideoFacts) -> NDArray[np.float32]:
+    """(n, d), zero where the catalog has none."""
+    rows = videos.rows_of(np.ascontiguousarray(ids))
+    items = np.zeros((len(ids), dim), np.float32)
+    items[rows >= 0] = videos.vectors(rows[rows >= 0])
+    return items

@@ -10,10 +10,16 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.batch import Rows
+from contracts.user_record import OFFSET_SLOTS
+from operators.kernel import kernel
+
 _GENERATION: Final = 32
 _TOPIC: Final = 24
 TOPIC_CODES: Final = {"events": 1, "profiles": 2, "impressions": 3}
-NO_POSITION: Final[int] = -1
+FIELDS: Final = ["slot_key", "slot_offset"]
+# Verdicts of `admit`.
+NEW, APPLIED, NO_SLOT = 0, 1, 2
 
 
 def slot_key(generation: int, topic: str, partition: int) -> int:
@@ -25,49 +31,61 @@ def slot_key(generation: int, topic: str, partition: int) -> int:
     return generation << _GENERATION | TOPIC_CODES[topic] << _TOPIC | partition
 
 
-def applied(
-    records: NDArray[Any], keys: NDArray[np.int64], offsets: NDArray[np.int64]
-) -> NDArray[np.bool_]:
-    """(n,) whether record i has folded offset i of partition i already."""
-    slots = records["slot_key"] == keys[:, None]
-    return np.asarray((slots & (records["slot_offset"] >= offsets[:, None])).any(axis=1))
-
-
-def advance(
+def admit(
     records: NDArray[Any],
+    users: Rows,
     keys: NDArray[np.int64],
     offsets: NDArray[np.int64],
     durable: Mapping[int, int],
-) -> NDArray[np.bool_]:
-    """Move record i's slot for partition i to offset i; in place. False where no slot is free.
+) -> NDArray[np.uint8]:
+    """Note message i (partition key i, offset i) in record `users[i]`, one after the other.
 
     Args:
         durable: slot key -> next offset that a replay could start from; a key that is not in it
             belongs to a topic of an older generation, of which nothing is read any more.
+
+    Returns:
+        (n,) NEW: to be folded; APPLIED: it was folded before; NO_SLOT: it could not be noted.
     """
-    slots = records["slot_key"]
-    match = slots == keys[:, None]
-    known = match.any(axis=1)
-    slot = match.argmax(axis=1)
-    for row in np.flatnonzero(~known):  # rare: a person's first event of a partition
-        slot[row] = _free_slot(slots[row], records["slot_offset"][row], durable)
-    ok = slot >= 0
-    at = np.flatnonzero(ok)
-    records["slot_key"][at, slot[at]] = keys[at]
-    before = np.where(known[at], records["slot_offset"][at, slot[at]], NO_POSITION)
-    records["slot_offset"][at, slot[at]] = np.maximum(before, offsets[at])
-    return np.asarray(ok)
+    known = np.array([*durable.items()], np.int64).reshape(-1, 2)
+    return _admit(records[FIELDS], users, keys, offsets, known)
 
 
-def _free_slot(
-    keys: NDArray[np.int64], offsets: NDArray[np.int64], durable: Mapping[int, int]
-) -> int:
-    for slot, key in enumerate(keys.tolist()):
-        if key == 0:
-            return slot
-    safe = [
-        slot
-        for slot, (key, offset) in enumerate(zip(keys.tolist(), offsets.tolist(), strict=True))
-        if key not in durable or offset < durable[key]
-    ]
-    return min(safe, key=lambda slot: int(offsets[slot]), default=-1)
+@kernel
+def _admit(
+    records: NDArray[Any],
+    users: Rows,
+    keys: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    durable: NDArray[np.int64],
+) -> NDArray[np.uint8]:
+    verdict = np.zeros(len(users), np.uint8)
+    for i in range(len(users)):
+        r = records[users[i]]
+        found, reusable = -1, -1
+        for slot in range(OFFSET_SLOTS):
+            if r.slot_key[slot] == keys[i]:
+                found = slot
+                break
+            if r.slot_key[slot] == 0:
+                if reusable < 0 or r.slot_key[reusable] != 0:
+                    reusable = slot
+                continue
+            safe = True
+            for d in range(len(durable)):
+                if durable[d, 0] == r.slot_key[slot]:
+                    safe = r.slot_offset[slot] < durable[d, 1]
+            if safe and (
+                reusable < 0
+                or (r.slot_key[reusable] != 0 and r.slot_offset[slot] < r.slot_offset[reusable])
+            ):
+                reusable = slot
+        if found < 0 and reusable < 0:
+            verdict[i] = NO_SLOT
+        elif found >= 0 and r.slot_offset[found] >= offsets[i]:
+            verdict[i] = APPLIED
+        else:
+            slot = found if found >= 0 else reusable
+            r.slot_key[slot] = keys[i]
+            r.slot_offset[slot] = offsets[i]
+    return verdict

@@ -1,8 +1,12 @@
-"""The fold of the user flow: (records, micro-batch of events) -> records. No I/O, no clock."""
+"""The fold of the user flow: (records, micro-batch of events) -> records. No I/O, no clock.
+
+Events go one after the other, in the order of arrival; so a batch cut anywhere folds to the same
+bytes. Only the tower steps in rounds, since its products are worth doing for many people at once.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,17 +15,15 @@ from contracts.batch import Column, Ids, Mask, Rows
 from contracts.events import Action
 from contracts.models import F32, Bundle, StepInputs
 from contracts.settings import UserSettings
-from contracts.user_record import EVENT_IDS, SEARCH_BYTES
-from operators.event_columns import LONGEST_SHARE, EventColumns
+from contracts.user_record import new_users
+from operators.duplicates import unseen
+from operators.event_columns import EVENT, LONGEST_SHARE, EventColumns
 from operators.features import FOLDS
-from operators.features.protocol import Records, Round
-from operators.offsets import advance, applied
+from operators.features.protocol import LiveEvents, Records
+from operators.features.sessions import gaps_s
+from operators.offsets import NEW, NO_SLOT, admit
 from operators.rounds import rounds
 from operators.signals import taste
-
-# An event is timed from its own clock if that is near the broker's; else a late or replayed event
-# would look like a slow engine.
-_PRODUCED_WITHIN_MS: Final = 60_000
 
 
 class VideoFacts(Protocol):
@@ -59,25 +61,27 @@ class UserFold:
         """Fold `batch` into `records` in place; record i belongs to `batch.users[i]`.
 
         Args:
-            durable: see `operators.offsets.advance`.
+            durable: see `operators.offsets.admit`.
             now_ms: arrival time, stored as `folded_ms`.
         """
-        plan = rounds(batch.rows["user"])
-        work = records[plan.users]
-        events = batch.rows[plan.order]
+        rows = batch.rows
+        verdict = admit(records, rows["user"], rows["slot_key"], rows["offset"], durable)
+        live = verdict == NEW
+        live[live] = unseen(records, rows[live])
+        events = rows[live]  # a copy: the catalog's columns are filled in
         items = self._look_up(events)
-        queries = self._queries(batch, plan.order, items)
-        live, no_slot = np.zeros(len(events), np.bool_), np.zeros(len(events), np.bool_)
-        for part in plan:
-            m = part.stop - part.start
-            texts = None if queries is None else queries[part]
-            live[part], no_slot[part] = self._round(
-                work[:m], events[part], items[part], texts, durable, now_ms
-            )
-        if len(work):
-            work["vector"] = self.bundle.users.read_out(work["hidden"])
-        records[plan.users] = work
-        return Folded(_unsort(live, plan.order), _unsort(no_slot, plan.order))
+        queries = _queries(batch.queries, live)
+        if queries:
+            items[list(queries)] = self.bundle.items.embed_texts(list(queries.values()))
+        self._step(records, events, items)
+        this = LiveEvents(events, taste(events), queries, now_ms, self.settings)
+        for fold in FOLDS:
+            fold(records, this)
+        return Folded(live, verdict == NO_SLOT)
+
+    def compile(self, dtype: np.dtype[Any]) -> None:
+        """Compile what records of `dtype` need, so that the first event does not wait for it."""
+        self(new_users(0, dtype), EventColumns(np.zeros(0, EVENT), (), {}), {}, 0)
 
     def _look_up(self, events: NDArray[Any]) -> F32:
         """Fill the catalog's columns into the events; (n, d) vectors, zero where it has none."""
@@ -108,94 +112,23 @@ class UserFold:
         events["share"][known] = share
         events["watch_ms"][known] = np.where(silent, derived, watch)
 
-    def _queries(self, batch: EventColumns, order: Rows, items: F32) -> NDArray[np.bytes_] | None:
-        """Texts of searches as bytes, and their vectors into `items`; None if nobody searched."""
-        if not batch.queries:
-            return None
-        place = {int(row): i for i, row in enumerate(order)}
-        texts = np.zeros(len(order), f"S{SEARCH_BYTES}")
-        at = [place[row] for row in batch.queries]
-        items[at] = self.bundle.items.embed_texts(list(batch.queries.values()))
-        texts[at] = [query.encode()[:SEARCH_BYTES] for query in batch.queries.values()]
-        return texts
-
-    def _round(
-        self,
-        records: Records,
-        events: NDArray[Any],
-        items: F32,
-        queries: NDArray[np.bytes_] | None,
-        durable: Mapping[int, int],
-        now_ms: int,
-    ) -> tuple[Mask, Mask]:
-        keys, offsets = events["slot_key"], events["offset"]
-        fresh = ~applied(records, keys, offsets)
-        placed = advance(records, keys, offsets, durable)
-        known = (records["event_ids"] == events["event_id"][:, None]).any(axis=1)
-        when = np.minimum(events["ts_ms"], events["broker_ms"])
-        live = fresh & placed & ~known & (when > records["forgotten_ms"])
-        if live.all():
-            self._apply(records, events, items, queries, now_ms)
-        elif live.any():
-            some = np.flatnonzero(live)
-            part = records[some]
-            self._apply(
-                part, events[some], items[some], None if queries is None else queries[some], now_ms
-            )
-            records[some] = part
-        return live, ~placed
-
-    def _apply(
-        self,
-        records: Records,
-        events: NDArray[Any],
-        items: F32,
-        queries: NDArray[np.bytes_] | None,
-        now_ms: int,
-    ) -> None:
-        """One live event a record."""
-        rows = np.arange(len(records))
-        records["event_ids"][rows, records["ids_n"] % EVENT_IDS] = events["event_id"]
-        records["ids_n"] += 1
-        self._step(records, events, items)
-        for name, column in (("country", "country"), ("language", "spoken"), ("device", "device")):
-            records[name] = np.where(records[name] == 0, events[column], records[name])
-        this = Round(events, taste(events), queries, self.settings)
-        for fold in FOLDS:
-            fold(records, this)
-        _stamp(records, events, now_ms)
-
     def _step(self, records: Records, events: NDArray[Any], items: F32) -> None:
-        """The tower's state after the event; the gap is to the newest event before it."""
-        last = records["session_last_ms"]
-        gap_s = np.where(last > 0, np.maximum(events["ts_ms"] - last, 0) / 1000, 0)
+        """The tower's state after the events; a gap is to the newest event before."""
+        gaps = gaps_s(records, events)
+        heard = np.flatnonzero(events["action"] != Action.SCROLL)
+        plan = rounds(events["user"][heard])
+        order = heard[plan.order]
         inputs = StepInputs(
-            items,
-            events["action"],
-            events["share"].astype(np.float32),
-            gap_s.astype(np.float32),
+            items[order], events["action"][order], events["share"][order], gaps[order]
         )
-        silent = events["action"] == Action.SCROLL
-        state = self.bundle.users.step(np.ascontiguousarray(records["hidden"]), inputs)
-        records["hidden"] = np.where(silent[:, None], records["hidden"], state)
+        state = self.bundle.users.steps(records["hidden"][plan.users], inputs, plan.starts)
+        records["hidden"][plan.users] = state
+        records["vector"][plan.users] = self.bundle.users.read_out(state)
 
 
-def _unsort(values: Mask, order: Rows) -> Mask:
-    out = np.empty_like(values)
-    out[order] = values
-    return out
-
-
-def _stamp(records: Records, events: NDArray[Any], now_ms: int) -> None:
-    """Remember when the newest event was produced and folded, for the freshness histograms."""
-    produced = produced_ms(events)
-    newer = produced >= records["newest_ms"]
-    records["newest_ms"] = np.where(newer, produced, records["newest_ms"])
-    records["folded_ms"] = np.where(newer, now_ms, records["folded_ms"])
-
-
-def produced_ms(events: NDArray[Any]) -> NDArray[np.int64]:
-    """(n,) when each event was produced: by its own clock if near the broker's, else the broker's."""
-    behind = events["broker_ms"] - events["ts_ms"]
-    own = (behind >= 0) & (behind <= _PRODUCED_WITHIN_MS)
-    return np.where(own, events["ts_ms"], events["broker_ms"])
+def _queries(queries: Mapping[int, str], live: Mask) -> dict[int, str]:
+    """Row among the live events -> text."""
+    if not queries:
+        return {}
+    place = np.cumsum(live) - 1
+    return {int(place[row]): query for row, query in queries.items() if live[row]}

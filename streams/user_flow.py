@@ -6,9 +6,9 @@ Every step before the last may be repeated: offsets inside the blobs make the ef
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 
@@ -25,18 +25,19 @@ from contracts.metrics import (
 from contracts.settings import UserSettings
 from operators.derive import derive
 from operators.event_columns import Bad
+from operators.features.context import produced_ms
 from operators.features.protocol import Records
 from operators.features.seen import fold_shown
-from operators.offsets import advance, applied
+from operators.offsets import NEW, admit
 from operators.profile_fold import fold_profile, forget
-from operators.rounds import rounds
-from operators.user_fold import Folded, UserFold, produced_ms
+from operators.user_fold import Folded, UserFold
 from streams.dead_letters import DeadLetters
 from streams.reader import PartitionReader
-from streams.user_batch import ShownRow, UserBatch
+from streams.user_batch import ProfileRow, ShownRow, UserBatch
 from streams.user_store import Loaded, UserStore
 
 FLOW: Final = "user-state"
+R = TypeVar("R", ProfileRow, ShownRow)
 _ATTEMPTS: Final = 20
 _OBSERVED: Final = 64  # freshness is observed for so many events of a batch, evenly spread
 _NO_SLOT: Final = "this person's events come through more partitions at once than a record can hold"
@@ -92,40 +93,27 @@ class UserWriter:
     def _fold(self, batch: UserBatch, loaded: Loaded) -> Folded:
         records, durable, now_ms = loaded.records, loaded.durable, self.clock_ms()
         derive(records, self.fold.bundle, self.fold.videos)
-        for row in batch.profiles:
+        for row in _admitted(records, batch.profiles, durable):
             one = records[row.user : row.user + 1]
-            keys, offsets = np.array([row.slot_key]), np.array([row.offset])
-            if applied(one, keys, offsets)[0] or not advance(one, keys, offsets, durable)[0]:
-                continue
             if row.profile is None:
                 forget(records, row.user, row.at_ms)
                 derive(one, self.fold.bundle, self.fold.videos)
             else:
                 fold_profile(one[0], row.profile, self.fold.bundle)
         folded = self.fold(records, batch.events, durable, now_ms)
-        self._fold_shown(records, batch, durable)
+        self._fold_shown(records, _admitted(records, batch.shown, durable))
         return folded
 
-    def _fold_shown(self, records: Records, batch: UserBatch, durable: dict[int, int]) -> None:
-        live: list[ShownRow] = []
-        for row in batch.shown:
-            one = records[row.user : row.user + 1]
-            keys, offsets = np.array([row.slot_key]), np.array([row.offset])
-            if applied(one, keys, offsets)[0] or not advance(one, keys, offsets, durable)[0]:
-                continue
-            if row.at_ms > int(one["forgotten_ms"][0]):
-                live.append(row)
-        if not live:
+    def _fold_shown(self, records: Records, pages: Sequence[ShownRow]) -> None:
+        forgotten_ms = records["forgotten_ms"]
+        pages = [page for page in pages if page.at_ms > forgotten_ms[page.user]]
+        if not pages:
             return
-        sizes = [len(row.ids) for row in live]
-        ids = np.concatenate([row.ids for row in live])
-        at_ms = np.repeat([row.at_ms for row in live], sizes)
-        plan = rounds(np.repeat(np.array([row.user for row in live], np.intp), sizes))
-        work = records[plan.users]
-        for part in plan:
-            rows = plan.order[part]
-            fold_shown(work[: len(rows)], ids[rows], at_ms[rows], self.settings.shown_for_h)
-        records[plan.users] = work
+        sizes = [len(page.ids) for page in pages]
+        users = np.repeat(np.array([page.user for page in pages], np.intp), sizes)
+        at_ms = np.repeat(np.array([page.at_ms for page in pages], np.int64), sizes)
+        ids = np.concatenate([page.ids for page in pages])
+        fold_shown(records, users, ids, at_ms, self.settings.shown_for_h)
 
     def _observe(self, batch: UserBatch, folded: Folded) -> None:
         events = batch.events.rows
@@ -140,6 +128,18 @@ class UserWriter:
         sample = events[:: max(len(events) // _OBSERVED, 1)]
         for delay_ms in (now_ms - produced_ms(sample)).tolist():
             EVENT_TO_STATE.observe(max(delay_ms, 0) / 1000)
+
+
+def _admitted(records: Records, rows: Sequence[R], durable: Mapping[int, int]) -> list[R]:
+    """Those that are not folded yet; each record notes its own."""
+    if not rows:
+        return []
+    users, keys, offsets = (
+        np.array(column, np.int64)
+        for column in zip(*((row.user, row.slot_key, row.offset) for row in rows), strict=True)
+    )
+    verdict = admit(records, users, keys, offsets, durable)
+    return [row for row, said in zip(rows, verdict.tolist(), strict=True) if said == NEW]
 
 
 def clock_ms() -> int:

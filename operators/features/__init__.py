@@ -1,6 +1,6 @@
 """One definition per feature: the module that folds events into the record also reads it out.
 
-`FOLDS` runs in the stream, in this order, on one event a user at a time. `FEATURES` are the columns
+`FOLDS` runs in the stream, in this order; none reads what another writes. `FEATURES` are the columns
 that the ranker sees, at request time and in training.
 """
 
@@ -9,6 +9,7 @@ from typing import Final
 from operators.features import (
     affinities,
     candidate,
+    context,
     follows,
     history,
     searches,
@@ -26,6 +27,7 @@ FOLDS: Final[tuple[Fold, ...]] = (
     seen.fold,
     follows.fold,
     searches.fold,
+    context.fold,
 )
 FEATURES: Final[tuple[Feature, ...]] = (
     *affinities.FEATURES,

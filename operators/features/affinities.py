@@ -4,6 +4,7 @@ All values share one reference time, `affinity_ms`, so that decay is one product
 event that comes late is decayed to that time, so the order of arrival does not matter to a sum.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -12,51 +13,75 @@ from numpy.typing import NDArray
 from contracts.batch import CandidateBatch, Column
 from contracts.features import TAGS_PER_VIDEO, VIEWER_COLUMNS
 from contracts.user_record import VALUES
-from operators.features.protocol import Feature, Records, Round
+from operators.features.protocol import Feature, LiveEvents, Records
+from operators.kernel import kernel
 
-_HOUR_MS: Final = 3_600_000
+# Where each table begins among the keys and the values: categories, creators, languages, tags.
+STARTS: Final = tuple(
+    VALUES[name].start for name in ("category", "creator", "language", "tag", "hour")
+)
+HOURS: Final = STARTS[-1]
+VALUES_N: Final = HOURS + 24
+HOUR_MS: Final = 3_600_000
 _SPEC: Final = {spec.name: spec for spec in VIEWER_COLUMNS}
 
 
-def fold(records: Records, rounds: Round) -> None:
+def fold(records: Records, events: LiveEvents) -> None:
     """Add the event's weight to what it is about."""
-    events = rounds.events
-    arrival = _decay(records, events["ts_ms"], rounds.settings.affinity_half_life_h * _HOUR_MS)
-    weight = rounds.weight * arrival
-    _bump(records, "category", events["category"], weight)
-    _bump(records, "creator", events["creator"], weight)
-    _bump(records, "language", events["language"].astype(np.uint32), weight)
-    for i in range(TAGS_PER_VIDEO):
-        _bump(records, "tag", events["tags"][:, i], weight)
-    hours = (events["ts_ms"] // _HOUR_MS % 24).astype(np.intp)
-    at = np.arange(len(records))
-    records["affinity"][at, VALUES["hour"].start + hours] += arrival
+    half_life_ms = events.settings.affinity_half_life_h * HOUR_MS
+    _fold(_tables(records), events.rows, events.weight, half_life_ms)
 
 
-def _decay(records: Records, ts_ms: NDArray[np.int64], half_life_ms: float) -> NDArray[np.float32]:
-    """Bring the records forward to the events' time; (m,) factor for events that are older."""
-    behind_ms = (ts_ms - records["affinity_ms"]).astype(np.float64)
-    factor = np.exp2(-np.abs(behind_ms) / half_life_ms).astype(np.float32)
-    newer = behind_ms > 0
-    records["affinity"] *= np.where(newer, factor, np.float32(1))[:, None]
-    records["affinity_ms"] = np.maximum(records["affinity_ms"], ts_ms)
-    return np.where(newer, np.float32(1), factor)
+def _tables(records: Records) -> Records:
+    """A view in which the keys of all tables are one field, beside `affinity`."""
+    dtype = records.dtype
+    fields: Mapping[str, Any] = dtype.fields or {}
+    view = {
+        "names": ["affinity_ms", "keys", "affinity"],
+        "formats": ["<i8", ("<u4", HOURS), fields["affinity"][0]],
+        "offsets": [fields[name][1] for name in ("affinity_ms", "category_key", "affinity")],
+        "itemsize": dtype.itemsize,
+    }
+    return records.view(np.dtype(view))  # type: ignore[call-overload]
 
 
-def _bump(
-    records: Records, table: str, key: NDArray[np.uint32], weight: NDArray[np.float32]
+@kernel
+def _fold(
+    records: Records, events: NDArray[Any], weight: NDArray[np.float32], half_life_ms: float
 ) -> None:
-    """Add to a key of a bounded table; a new key replaces the weakest, whose value is lost."""
-    rows = np.flatnonzero((key != 0) & (weight != 0))
-    if not len(rows):
-        return
-    keys, values = records[f"{table}_key"], records["affinity"][:, VALUES[table]]
-    match = keys[rows] == key[rows, None]
-    hit = match.any(axis=1)
-    slot = np.where(hit, match.argmax(axis=1), np.abs(values[rows]).argmin(axis=1))
-    before = np.where(hit, values[rows, slot], np.float32(0))
-    keys[rows, slot] = key[rows]
-    values[rows, slot] = before + weight[rows]
+    starts = np.array(STARTS)
+    about = np.zeros(3 + TAGS_PER_VIDEO, np.uint32)
+    for i, e in enumerate(events):
+        r = records[e.user]
+        arrival = np.float32(1)
+        factor = np.float32(2.0 ** (-abs(e.ts_ms - r.affinity_ms) / half_life_ms))
+        if e.ts_ms > r.affinity_ms:
+            for k in range(VALUES_N):
+                r.affinity[k] *= factor
+            r.affinity_ms = e.ts_ms
+        else:
+            arrival = factor
+        r.affinity[HOURS + e.ts_ms // HOUR_MS % 24] += arrival
+        gain = weight[i] * arrival
+        if gain == 0:
+            continue
+        about[0], about[1], about[2] = e.category, e.creator, e.language
+        about[3:] = e.tags
+        for j in range(len(about)):
+            if about[j] == 0:
+                continue
+            t = min(j, 3)
+            slot = starts[t]
+            for k in range(starts[t], starts[t + 1]):
+                if r.keys[k] == about[j]:
+                    slot = k
+                    break
+                if abs(r.affinity[k]) < abs(r.affinity[slot]):
+                    slot = k
+            if r.keys[slot] != about[j]:  # the weakest gives way
+                r.keys[slot] = about[j]
+                r.affinity[slot] = 0
+            r.affinity[slot] += gain
 
 
 def table(state: Any, name: str) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
@@ -87,7 +112,7 @@ def _reader(name: str, column: str) -> Feature:
 def _hour_habit(state: Any, batch: CandidateBatch, now_ms: int, language: int) -> Column:
     hours = state["affinity"][VALUES["hour"]]
     total = float(hours.sum())
-    share = hours[now_ms // _HOUR_MS % 24] / total if total > 0 else 0.0
+    share = hours[now_ms // HOUR_MS % 24] / total if total > 0 else 0.0
     return np.asarray(share, np.float32)
 
 

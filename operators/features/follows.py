@@ -10,37 +10,37 @@ from contracts.events import Action
 from contracts.features import VIEWER_COLUMNS
 from contracts.ids import fold32_array
 from contracts.user_record import FOLLOWS, REFUSED
-from operators.features.protocol import Feature, Records, Round
+from operators.features.protocol import Feature, LiveEvents, Records
+from operators.kernel import kernel
 
+FOLLOW, UNFOLLOW = int(Action.FOLLOW), int(Action.UNFOLLOW)  # a kernel knows plain numbers
+NOT_INTERESTED: Final = int(Action.NOT_INTERESTED)
+FIELDS: Final = ["follows_n", "follows", "refused_n", "refused"]
 _SPEC: Final = {spec.name: spec for spec in VIEWER_COLUMNS}
 
 
-def fold(records: Records, rounds: Round) -> None:
+def fold(records: Records, events: LiveEvents) -> None:
     """Follow, unfollow, refuse; the oldest of a full list gives way."""
-    action = rounds.events["action"]
-    creators = rounds.events["creator"]
-    leave = np.flatnonzero((action == Action.UNFOLLOW) & (creators != 0))
-    join = np.flatnonzero((action == Action.FOLLOW) & (creators != 0))
-    for rows in (leave, join):  # who follows again moves to the newest place
-        follows = records["follows"][rows]
-        follows[follows == creators[rows, None]] = 0
-        records["follows"][rows] = follows
-    _append(records, "follows", "follows_n", FOLLOWS, join, creators[join])
-    refuse = np.flatnonzero(action == Action.NOT_INTERESTED)
-    videos = fold32_array(rounds.events["video"][refuse])
-    _append(records, "refused", "refused_n", REFUSED, refuse, videos)
+    rows = events.rows
+    about = np.isin(rows["action"], (FOLLOW, UNFOLLOW)) & (rows["creator"] != 0)
+    rows = rows[about | (rows["action"] == NOT_INTERESTED)]
+    _fold(records[FIELDS], rows, fold32_array(rows["video"]))
 
 
-def _append(
-    records: Records,
-    field: str,
-    count: str,
-    size: int,
-    rows: NDArray[np.intp],
-    values: NDArray[np.uint32],
-) -> None:
-    records[field][rows, records[count][rows] % size] = values
-    records[count][rows] += 1
+@kernel
+def _fold(records: Records, events: NDArray[Any], videos: NDArray[np.uint32]) -> None:
+    for i, e in enumerate(events):
+        r = records[e.user]
+        if e.action == NOT_INTERESTED:
+            r.refused[r.refused_n % REFUSED] = videos[i]
+            r.refused_n += 1
+            continue
+        for slot in range(FOLLOWS):  # who follows again moves to the newest place
+            if r.follows[slot] == e.creator:
+                r.follows[slot] = 0
+        if e.action == FOLLOW:
+            r.follows[r.follows_n % FOLLOWS] = e.creator
+            r.follows_n += 1
 
 
 def followed(state: Any) -> NDArray[np.uint32]:

@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 
 from contracts.events import Action
 from contracts.user_record import HISTORY, UNKNOWN_SHARE
-from operators.features.protocol import Records, Round
+from operators.features.protocol import LiveEvents, Records
+from operators.kernel import kernel
 from operators.signals import taste
 
+FIELDS: Final = ["hist_n", "hist_video", "hist_s", "hist_action", "hist_share"]
 _MOST: Final = 250  # hundredths: 2.5 times through
 
 
@@ -28,17 +30,24 @@ class History:
     shares: NDArray[np.float32]
 
 
-def fold(records: Records, rounds: Round) -> None:
+def fold(records: Records, events: LiveEvents) -> None:
     """Append the event, if it names a video."""
-    events = rounds.events
-    rows = np.flatnonzero(events["video"] != 0)
-    slot = records["hist_n"][rows] % HISTORY
-    share = np.clip(events["share"][rows] * 100, 0, _MOST)
-    records["hist_video"][rows, slot] = events["video"][rows]
-    records["hist_s"][rows, slot] = (events["ts_ms"][rows] // 1000) & 0xFFFF_FFFF
-    records["hist_action"][rows, slot] = events["action"][rows]
-    records["hist_share"][rows, slot] = np.where(np.isnan(share), UNKNOWN_SHARE, share)
-    records["hist_n"][rows] += 1
+    rows = events.rows[events.rows["video"] != 0]
+    hundredths = np.clip(np.nan_to_num(rows["share"]) * 100, 0, _MOST)
+    share = np.where(np.isnan(rows["share"]), UNKNOWN_SHARE, hundredths).astype(np.uint8)
+    _fold(records[FIELDS], rows, share)
+
+
+@kernel
+def _fold(records: Records, events: NDArray[Any], share: NDArray[np.uint8]) -> None:
+    for i, e in enumerate(events):
+        r = records[e.user]
+        slot = r.hist_n % HISTORY
+        r.hist_video[slot] = e.video
+        r.hist_s[slot] = (e.ts_ms // 1000) & 0xFFFF_FFFF
+        r.hist_action[slot] = e.action
+        r.hist_share[slot] = share[i]
+        r.hist_n += 1
 
 
 def recent(state: Any, n: int = HISTORY) -> History:

@@ -1,6 +1,6 @@
 """The two sides of a feature."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,30 +10,32 @@ from numpy.typing import NDArray
 from contracts.batch import CandidateBatch, Column, ColumnSpec
 from contracts.settings import UserSettings
 
-Records = NDArray[Any]  # (m,) of contracts.user_record.user_dtype
+Records = NDArray[Any]  # (u,) of contracts.user_record.user_dtype
 Read = Callable[[Any, CandidateBatch, int, int], Column]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Round:
-    """At most one event a user: event i belongs to record i.
+class LiveEvents:
+    """Events that change a record, in the order of arrival.
 
     Attributes:
-        events: (m,) of `operators.event_columns.EVENT`.
-        weight: (m,) float32, `operators.signals.taste`.
-        queries: (m,) bytes of searches, empty where the event is none; None if there is no search.
+        rows: (n,) of `operators.event_columns.EVENT`; `rows["user"]` points into the records.
+        weight: (n,) float32, `operators.signals.taste`.
+        queries: row -> text of a search.
+        now_ms: when they are folded.
     """
 
-    events: NDArray[Any]
+    rows: NDArray[Any]
     weight: NDArray[np.float32]
-    queries: NDArray[np.bytes_] | None
+    queries: Mapping[int, str]
+    now_ms: int
     settings: UserSettings
 
 
 class Fold(Protocol):
-    """Changes the records in place by one event each. Must treat every record alone."""
+    """Changes the records in place by one event after the other, each record by its own alone."""
 
-    def __call__(self, records: Records, rounds: Round, /) -> None: ...
+    def __call__(self, records: Records, events: LiveEvents, /) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,21 +2,19 @@
 
 from typing import Any
 
-import numpy as np
-
-from contracts.user_record import SEARCHES
-from operators.features.protocol import Records, Round
+from contracts.user_record import SEARCH_BYTES, SEARCHES
+from operators.features.protocol import LiveEvents, Records
 
 
-def fold(records: Records, rounds: Round) -> None:
+def fold(records: Records, events: LiveEvents) -> None:
     """Append the query of a search."""
-    if rounds.queries is None:
-        return
-    rows = np.flatnonzero(rounds.queries != b"")
-    slot = records["search_n"][rows] % SEARCHES
-    records["search"][rows, slot] = rounds.queries[rows]
-    records["search_ms"][rows, slot] = rounds.events["ts_ms"][rows]
-    records["search_n"][rows] += 1
+    for row, query in events.queries.items():
+        event = events.rows[row]
+        record = records[event["user"]]
+        slot = record["search_n"] % SEARCHES
+        record["search"][slot] = query.encode()[:SEARCH_BYTES]
+        record["search_ms"][slot] = event["ts_ms"]
+        record["search_n"] += 1
 
 
 def recent_searches(state: Any) -> list[tuple[str, int]]:

@@ -14,9 +14,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.batch import Ids, Mask
+from contracts.batch import Ids, Mask, Rows
 from contracts.events import Action
-from operators.features.protocol import Records, Round
+from contracts.user_record import SHOWN_BYTES, WATCHED_BYTES
+from operators.features.protocol import LiveEvents, Records
+from operators.kernel import kernel
 
 PROBES: Final = 4
 WATCHED_CAPACITY: Final = 200
@@ -40,51 +42,68 @@ def _probes(ids: Ids, bits: int) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
 
 
 def _contains(generation: NDArray[np.uint8], ids: Ids) -> Mask:
-    """(n,) whether each id is in a (bytes,) filter, or in row i of an (n, bytes) one."""
-    at, mask = _probes(ids, generation.shape[-1] * 8)
-    if generation.ndim == 1:
-        found = generation[at] & mask
-    else:
-        found = generation[np.arange(len(ids))[:, None], at] & mask
-    return np.asarray((found != 0).all(axis=1))
+    """(n,) whether each id is in a (bytes,) filter."""
+    at, mask = _probes(ids, len(generation) * 8)
+    return np.asarray(((generation[at] & mask) != 0).all(axis=1))
 
 
-def _add(records: Records, field: str, rows: NDArray[np.intp], ids: Ids, capacity: int) -> None:
-    """Put one id into each record's filter; a full generation becomes the one before first."""
-    full = rows[records[f"{field}_n"][rows, 0] >= capacity]
-    _rotate(records, field, full)
-    fresh = ~_contains(records[field][rows, 0], ids)
-    at, mask = _probes(ids, records[field].shape[-1] * 8)
-    for probe in range(PROBES):  # one after the other: two probes may share a byte
-        records[field][rows, 0, at[:, probe]] |= mask[:, probe]
-    records[f"{field}_n"][rows, 0] += fresh
-
-
-def _rotate(records: Records, field: str, rows: NDArray[np.intp]) -> None:
-    if not len(rows):
-        return
-    for name in (field, f"{field}_n"):
-        records[name][rows, 1] = records[name][rows, 0]
-        records[name][rows, 0] = 0
-
-
-def fold(records: Records, rounds: Round) -> None:
+def fold(records: Records, events: LiveEvents) -> None:
     """Remember what was watched, skipped or refused."""
-    events = rounds.events
-    rows = np.flatnonzero(_SEES[events["action"]] & (events["video"] != 0))
-    _add(records, "watched", rows, np.ascontiguousarray(events["video"][rows]), WATCHED_CAPACITY)
+    rows = events.rows[_SEES[events.rows["action"]] & (events.rows["video"] != 0)]
+    at, mask = _probes(np.ascontiguousarray(rows["video"]), WATCHED_BYTES * 8)
+    users, aged = np.ascontiguousarray(rows["user"]), np.zeros(len(rows), np.uint8)
+    _add(records["watched"], records["watched_n"], users, aged, at, mask, WATCHED_CAPACITY)
 
 
-def fold_shown(records: Records, ids: Ids, at_ms: NDArray[np.int64], shown_for_h: float) -> None:
-    """Remember one shown video a record (row i of each); in place."""
-    rows = np.arange(len(records))
-    old = at_ms - records["shown_since_ms"] > shown_for_h * _HOUR_MS
-    # After two such spans nothing of the generation being filled is recent either.
-    older = at_ms - records["shown_since_ms"] > 2 * shown_for_h * _HOUR_MS
-    _rotate(records, "shown", rows[old])
-    _rotate(records, "shown", rows[older])
-    records["shown_since_ms"] = np.where(old, at_ms, records["shown_since_ms"])
-    _add(records, "shown", rows, ids, SHOWN_CAPACITY)
+@kernel
+def _add(
+    filters: NDArray[np.uint8],
+    counts: NDArray[np.uint16],
+    users: Rows,
+    aged: NDArray[np.uint8],
+    at: NDArray[np.intp],
+    mask: NDArray[np.uint8],
+    capacity: int,
+) -> None:
+    """Put id i into filter `users[i]`.
+
+    A generation that is full, or has aged (`aged[i]` of them), becomes the one before first.
+    """
+    for i, u in enumerate(users):
+        for _ in range(max(aged[i], counts[u, 0] >= capacity)):
+            filters[u, 1] = filters[u, 0]
+            filters[u, 0] = 0
+            counts[u, 1] = counts[u, 0]
+            counts[u, 0] = 0
+        fresh = False
+        for probe in range(PROBES):
+            bits = filters[u, 0, at[i, probe]]
+            fresh |= bits & mask[i, probe] == 0
+            filters[u, 0, at[i, probe]] = bits | mask[i, probe]
+        counts[u, 0] += fresh
+
+
+def fold_shown(
+    records: Records, users: Rows, ids: Ids, at_ms: NDArray[np.int64], shown_for_h: float
+) -> None:
+    """Remember that video i was shown to `users[i]` at `at_ms[i]`, one after the other; in place."""
+    aged = _aged(records["shown_since_ms"], users, at_ms, int(shown_for_h * _HOUR_MS))
+    at, mask = _probes(np.ascontiguousarray(ids), SHOWN_BYTES * 8)
+    _add(records["shown"], records["shown_n"], users, aged, at, mask, SHOWN_CAPACITY)
+
+
+@kernel
+def _aged(
+    since_ms: NDArray[np.int64], users: Rows, at_ms: NDArray[np.int64], span_ms: int
+) -> NDArray[np.uint8]:
+    """(n,) generations to put away before each; `since_ms` of the one being filled moves on."""
+    aged = np.zeros(len(users), np.uint8)
+    for i, u in enumerate(users):
+        if at_ms[i] - since_ms[u] > span_ms:
+            # After two such spans nothing of the generation being filled is recent either.
+            aged[i] = 2 if at_ms[i] - since_ms[u] > 2 * span_ms else 1
+            since_ms[u] = at_ms[i]
+    return aged
 
 
 def seen(state: Any, ids: Ids, now_ms: int, shown_for_h: float) -> Mask:

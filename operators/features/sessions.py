@@ -3,30 +3,62 @@
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from contracts.batch import CandidateBatch, Column
 from contracts.features import VIEWER_COLUMNS
-from operators.features.protocol import Feature, Records, Round
+from operators.features.protocol import Feature, LiveEvents, Records
+from operators.kernel import kernel
 
 _MINUTE_MS: Final = 60_000
 _MOST_MS: Final = 2**32 - 1
+FIELDS: Final = [
+    "session_start_ms",
+    "session_last_ms",
+    "session_until_ms",
+    "session_events",
+    "session_watch_ms",
+    "sessions",
+]
 _SPEC: Final = {spec.name: spec for spec in VIEWER_COLUMNS}
 
 
-def fold(records: Records, rounds: Round) -> None:
+def fold(records: Records, events: LiveEvents) -> None:
     """Begin a session after a gap; an event that comes late belongs to the session that is on."""
-    events = rounds.events
-    ts, last = events["ts_ms"], records["session_last_ms"]
-    fresh = ts - last > rounds.settings.session_gap_min * _MINUTE_MS
-    watched = np.maximum(events["watch_ms"], 0).astype(np.uint64)
-    records["session_start_ms"] = np.where(fresh, ts, records["session_start_ms"])
-    records["sessions"] += fresh
-    records["session_events"] = np.where(fresh, 0, records["session_events"]) + 1
-    total = np.where(fresh, np.uint64(0), records["session_watch_ms"]) + watched
-    records["session_watch_ms"] = np.minimum(total, _MOST_MS)  # does not wrap to nothing
-    records["session_last_ms"] = np.maximum(last, ts)
-    gap_ms = int(rounds.settings.session_gap_min * _MINUTE_MS)
-    records["session_until_ms"] = records["session_last_ms"] + gap_ms
+    gap_ms = int(events.settings.session_gap_min * _MINUTE_MS)
+    _fold(records[FIELDS], events.rows, gap_ms)
+
+
+@kernel
+def _fold(records: Records, events: NDArray[Any], gap_ms: int) -> None:
+    for e in events:
+        r = records[e.user]
+        if e.ts_ms - r.session_last_ms > gap_ms:
+            r.session_start_ms = e.ts_ms
+            r.session_events = 0
+            r.session_watch_ms = 0
+            r.sessions += 1
+        r.session_events += 1
+        # At its most it does not wrap to nothing.
+        r.session_watch_ms = min(r.session_watch_ms + max(e.watch_ms, 0), _MOST_MS)
+        r.session_last_ms = max(r.session_last_ms, e.ts_ms)
+        r.session_until_ms = r.session_last_ms + gap_ms
+
+
+def gaps_s(records: Records, events: NDArray[Any]) -> NDArray[np.float32]:
+    """(n,) seconds since the newest event before; 0 for a person's first, and for a late one."""
+    return _gaps_s(records["session_last_ms"].copy(), events)
+
+
+@kernel
+def _gaps_s(last_ms: NDArray[np.int64], events: NDArray[Any]) -> NDArray[np.float32]:
+    gaps = np.zeros(len(events), np.float32)
+    for i, e in enumerate(events):
+        before = last_ms[e.user]
+        if before > 0 and e.ts_ms > before:
+            gaps[i] = (e.ts_ms - before) / 1000
+        last_ms[e.user] = max(before, e.ts_ms)
+    return gaps
 
 
 def _current(state: Any, now_ms: int) -> bool:

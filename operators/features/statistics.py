@@ -3,30 +3,47 @@
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from contracts.batch import CandidateBatch, Column
 from contracts.events import Action
 from contracts.features import VIEWER_COLUMNS
-from operators.features.protocol import Feature, Records, Round
+from operators.features.protocol import Feature, LiveEvents, Records
+from operators.kernel import kernel
 from operators.signals import COMPLETE_SHARE
 
+CLICK, WATCH = int(Action.CLICK), int(Action.WATCH)  # a kernel knows plain numbers
+LIKE, SKIP = int(Action.LIKE), int(Action.SKIP)
+FIELDS: Final = [
+    "events", "watches", "shares", "share_sum", "watch_ms_sum", "clicks", "completes", "likes",
+    "skips",
+]  # fmt: skip
 _SPEC: Final = {spec.name: spec for spec in VIEWER_COLUMNS}
 
 
-def fold(records: Records, rounds: Round) -> None:
+def fold(records: Records, events: LiveEvents) -> None:
     """Count the event."""
-    events = rounds.events
-    action, share = events["action"], events["share"]
-    watch, known = action == Action.WATCH, ~np.isnan(share)
-    records["events"] += 1
-    records["clicks"] += action == Action.CLICK
-    records["likes"] += action == Action.LIKE
-    records["skips"] += action == Action.SKIP
-    records["watches"] += watch
-    records["watch_ms_sum"] += np.where(watch, np.maximum(events["watch_ms"], 0), 0)
-    records["shares"] += watch & known
-    records["share_sum"] += np.where(watch & known, share, np.float32(0))
-    records["completes"] += watch & known & (share >= COMPLETE_SHARE)
+    _fold(records[FIELDS], events.rows)
+
+
+@kernel
+def _fold(records: Records, events: NDArray[Any]) -> None:
+    for e in events:
+        r = records[e.user]
+        r.events += 1
+        if e.action == CLICK:
+            r.clicks += 1
+        elif e.action == LIKE:
+            r.likes += 1
+        elif e.action == SKIP:
+            r.skips += 1
+        elif e.action == WATCH:
+            r.watches += 1
+            r.watch_ms_sum += max(e.watch_ms, 0)
+            if not np.isnan(e.share):
+                r.shares += 1
+                r.share_sum += e.share
+                r.completes += e.share >= COMPLETE_SHARE
 
 
 def _mean_share(state: Any, batch: CandidateBatch, now_ms: int, language: int) -> Column:

@@ -21,6 +21,7 @@ from model_runtime.item_tower import HashedItems
 from model_runtime.linear_ranker import HEADS, Head, LinearRanker
 from model_runtime.text import DIM, Kind, label, phrases, signs, token, trigrams, words
 from model_runtime.user_mean import DecayedMean, halved
+from operators.rounds import rounds
 
 BUNDLE = Day0().bundle()
 CATEGORIES = ("cooking", "football", "chess", "travel", "street food", "jazz", "physics", "cats")
@@ -263,6 +264,30 @@ def test_a_step_does_not_depend_on_who_else_is_in_the_batch(
     read = BUNDLE.users.read_out(whole)
     assert BUNDLE.users.read_out(whole[rows]).tobytes() == read[rows].tobytes()
     assert BUNDLE.users.read_out(np.asfortranarray(whole)).tobytes() == read.tobytes()
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 5), max_size=40), st.integers(0, 2**32 - 1))
+def test_rounds_of_steps_are_one_step_after_the_other_bit_for_bit(
+    people: list[int], seed: int
+) -> None:
+    rng, n = np.random.default_rng(seed), len(people)
+    plan = rounds(np.array(people, np.intp))
+    inputs = StepInputs(
+        rng.standard_normal((n, DIM)).astype(np.float32),
+        rng.integers(0, 15, n).astype(np.uint8),
+        rng.random(n).astype(np.float32),
+        rng.exponential(1e5, n).astype(np.float32),
+    )
+    state = rng.standard_normal((len(plan.users), DIM)).astype(np.float32)
+    alone = state.copy()
+    for part in plan:
+        one = StepInputs(
+            inputs.items[part], inputs.actions[part], inputs.shares[part], inputs.gaps_s[part]
+        )
+        m = part.stop - part.start
+        alone[:m] = BUNDLE.users.step(alone[:m], one)
+    assert BUNDLE.users.steps(state, inputs, plan.starts).tobytes() == alone.tobytes()
 
 
 @settings(max_examples=50, deadline=None)

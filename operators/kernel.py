@@ -1,0 +1,39 @@
+"""Compiled loops: the fold says what one event does after the other, and costs what C would.
+
+numba compiles a kernel when it is first called, and keeps the code on disk. Who only reads features
+(a serving process) never calls one, and so never imports the compiler.
+
+Traps inside a kernel: an integer beside a float32 gives float64, an int64 beside a uint64 too; and
+arguments are arrays or numbers, a record array by the fields that it needs (`records[FIELDS]`).
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """`function`, compiled at its first call. It may call numpy, and no function of ours."""
+    compiled: Any = None
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        nonlocal compiled
+        if compiled is None:
+            compiled = _compile(function)
+        result: R = compiled(*args, **kwargs)
+        return result
+
+    return call
+
+
+def _compile(function: Callable[..., Any]) -> Any:
+    from numba import njit
+
+    try:
+        return njit(cache=True)(function)
+    except RuntimeError:  # no folder for compiled code can be written: compile at every start
+        return njit(function)
