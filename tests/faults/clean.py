@@ -80,9 +80,8 @@ def users(
     derive(records, tower, catalog)
     UserFold(tower, catalog, settings.user)(records, batch.events, {}, 0)
     for row in batch.shown:
-        one = slice(row.user, row.user + 1)
-        for video in row.ids:
-            fold_shown(records[one], video[None], np.array([row.at_ms]), settings.user.shown_for_h)
+        whom, at_ms = np.full(len(row.ids), row.user), np.full(len(row.ids), row.at_ms)
+        fold_shown(records, whom, row.ids, at_ms, settings.user.shown_for_h)
     return list(batch.users), records
 
 
