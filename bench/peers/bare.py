@@ -44,6 +44,7 @@ class Folder:
         self._dtype = user_dtype(bundle.users.hidden, bundle.users.dim)
         self._catalog = catalog(settings.kafka, bundle.items.dim, bundle.id)
         self._fold = UserFold(bundle, self._catalog, settings.user)
+        self._fold.compile(self._dtype)
         self._tolerance_ms = settings.user.future_tolerance_ms
 
     def __call__(self, messages: Sequence[Message]) -> None:
