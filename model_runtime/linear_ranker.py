@@ -6,23 +6,19 @@ judgement, not training: they only have to order candidates sensibly until a tra
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.batch import CandidateBatch, Column, ColumnSpec, f32
+from contracts.batch import CandidateBatch, ColumnSpec, f32
 from contracts.features import FEATURE_COLUMNS
 
 F64 = NDArray[np.float64]
 LONGEST_WATCH_S: Final = 60.0
 _DEFAULTS: Final = {spec.name: float(spec.default) for spec in FEATURE_COLUMNS}
-
-
-def _as_it_is(x: F64) -> F64:
-    return x
 
 
 def _squashed(x: F64) -> F64:
@@ -114,7 +110,6 @@ class LinearRanker:
     """
 
     def __init__(self, heads: Mapping[str, Head] = HEADS) -> None:
-        self._heads = dict(heads)
         used = {name for head in heads.values() for name in head.weights}
         if unknown := sorted(used - set(_DEFAULTS)):
             raise ValueError(f"not in the feature list: {', '.join(unknown)}")
@@ -124,26 +119,42 @@ class LinearRanker:
             raise ValueError(f"heads are missing: {', '.join(absent)}")
         self.features = tuple(name for name in _DEFAULTS if name in used)
         self.provides: tuple[ColumnSpec, ...] = tuple(
-            f32(name, head.prior * head.scale) for name, head in self._heads.items()
+            f32(name, head.prior * head.scale) for name, head in heads.items()
         )
+        self._defaults = np.array([[_DEFAULTS[name]] for name in self.features])
+        self._shapes = _rows_by_shape(self.features)
+        self._origin = self._shaped(self._defaults.copy())
+        self._weights = np.array(
+            [[head.weights.get(name, 0.0) for name in self.features] for head in heads.values()]
+        )
+        self._base = np.array([[math.log(h.prior / (1 - h.prior))] for h in heads.values()])
+        self._scale = np.array([[head.scale] for head in heads.values()])
 
     def predict(self, batch: CandidateBatch) -> Mapping[str, NDArray[Any]]:
         """(n,) float32 per head; NaN and infinities in a column count as its default."""
-        shaped = {name: _moved(name, batch[name]) for name in self.features}
-        return {name: _evaluate(head, shaped, len(batch)) for name, head in self._heads.items()}
+        columns = np.empty((len(self.features), len(batch)))
+        for row, name in zip(columns, self.features, strict=True):
+            row[:] = batch[name]
+        known = np.isfinite(columns)
+        if not known.all():
+            columns = np.where(known, columns, self._defaults)
+        moved = self._shaped(columns) - self._origin
+        # einsum, not BLAS: a row's value must not depend on which rows stand beside it.
+        z = np.einsum("hf,fn->hn", self._weights, moved) + self._base
+        heads = (self._scale / (1 + np.exp(-np.clip(z, -30, 30)))).astype(np.float32)
+        return {spec.name: head for spec, head in zip(self.provides, heads, strict=True)}
+
+    def _shaped(self, columns: F64) -> F64:
+        """(features, n) as they enter the sum; in place."""
+        for shape, rows in self._shapes:
+            columns[rows] = shape(columns[rows])
+        return columns
 
 
-def _moved(name: str, column: Column) -> F64:
-    """(n,) how far the shaped column is from its shaped default."""
-    default = np.array([_DEFAULTS[name]])
-    values = np.where(np.isfinite(column), column, default).astype(np.float64)
-    shape = SHAPES.get(name, _as_it_is)
-    return shape(values) - shape(default)
-
-
-def _evaluate(head: Head, shaped: Mapping[str, F64], n: int) -> NDArray[np.float32]:
-    z = np.full(n, math.log(head.prior / (1 - head.prior)))
-    for name, weight in head.weights.items():
-        z += weight * shaped[name]
-    out: NDArray[np.float32] = (head.scale / (1 + np.exp(-np.clip(z, -30, 30)))).astype(np.float32)
-    return out
+def _rows_by_shape(features: Sequence[str]) -> list[tuple[Callable[[F64], F64], list[int]]]:
+    """Every shape with the rows of the columns that it is for: one call for all of them."""
+    rows: dict[Callable[[F64], F64], list[int]] = {}
+    for i, name in enumerate(features):
+        if shape := SHAPES.get(name):
+            rows.setdefault(shape, []).append(i)
+    return list(rows.items())

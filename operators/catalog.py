@@ -26,6 +26,7 @@ F32 = NDArray[np.float32]
 # A freed row is used again only after so many others were freed: a reader holds its rows for one
 # request, in which so many removals cannot happen.
 _QUARANTINE: Final = 65_536
+_NEWEST: Final = 320  # what the feed's sources ask for at most, as a rule
 _GROWTH: Final = 4  # unused rows are not resident, and few growths copy little
 
 
@@ -50,6 +51,10 @@ class Catalog:
         self._names = Names()
         self._by_time = RowOrder(lambda rows: time_keys(self._rows.gather(rows)))
         self._by_creator = RowOrder(lambda rows: creator_keys(self._rows.gather(rows)))
+        self._writes, self._newest = (
+            0,
+            (-1, 0, np.empty(0, np.int64)),
+        )  # of which write, asked, found
         self._writing = threading.RLock()
 
     def __len__(self) -> int:
@@ -103,6 +108,7 @@ class Catalog:
             self._by_time.outdated(1)
             self._by_creator.outdated(1)
             self._freed.append(row)
+            self._writes += 1
             return True
 
     def rows_of(self, ids: Ids) -> Rows:
@@ -145,9 +151,18 @@ class Catalog:
         return ids
 
     def newest(self, n: int) -> Ids:
-        """Most recently published live videos, newest first, at most n."""
-        everything = np.zeros(1, np.uint64), np.full(1, NO_KEY)
-        return self._newest_of(self._by_time.first(*everything, max(n, 0)), n)
+        """Most recently published live videos, newest first, at most n.
+
+        Several sources of a feed ask, and many feeds between two writes: all but the first one find
+        it done.
+        """
+        writes, asked, found = self._newest
+        if writes != self._writes or asked < n:
+            writes, asked = self._writes, max(n, _NEWEST)
+            everything = np.zeros(1, np.uint64), np.full(1, NO_KEY)
+            found = self._newest_of(self._by_time.first(*everything, asked), asked)
+            self._newest = writes, asked, found
+        return found[: max(n, 0)].copy()
 
     def by_creators(self, creators: NDArray[np.uint32], n: int) -> Ids:
         """The newest live videos of these creators, newest first, at most n in all.
@@ -233,6 +248,7 @@ class Catalog:
             placed = moved & (keys != NO_KEY)
             order.add(keys[placed], numbers[placed])
             order.outdated(int(np.count_nonzero(moved & (old != NO_KEY))))
+        self._writes += 1
 
     def _allocate(self, n: int) -> NDArray[np.int32]:
         """Free rows: those long out of use, then new ones."""

@@ -64,6 +64,10 @@ class StatsBoard:
     def trending(self, country: int = 0, category: int = 0, n: int = 50) -> tuple[Ids, F32]:
         """At most n ids and weights of the last refresh, heaviest first; 0 is any."""
         found = self._trends.of(country, category)
+        if (
+            self._rows.find(found.ids[:n]) >= 0
+        ).all():  # the rule: few are dropped between refreshes
+            return found.ids[:n], found.weights[:n]
         there = self._rows.find(found.ids) >= 0
         return found.ids[there][:n], found.weights[there][:n]
 
@@ -74,24 +78,17 @@ class StatsBoard:
         with their weights: pairs / sqrt(clicks of the one x clicks of the other).
         """
         rows = self._rows
-        known = rows.find(ids)
-        blobs: list[bytes] = []
-        factors: list[float] = []
-        times: list[int] = []
-        for row, weight in zip(known.tolist(), weights.tolist(), strict=True):
-            if row < 0:
-                continue
-            factor = weight / (float(rows.videos["counts"][row, 1]) + _PRIOR_CLICKS) ** 0.5
-            for part in rows.parts_of(row):
-                if blob := rows.neighbours[part]:
-                    blobs.append(blob)
-                    factors.append(factor)
-                    times.append(int(rows.partials["at_ms"][part]))
-        if not blobs:
+        at = rows.find(ids)
+        known = np.flatnonzero(at >= 0)
+        whose, parts = rows.all_parts(at[known])
+        blobs = [rows.neighbours[part] for part in parts.tolist()]
+        sizes = np.fromiter(map(len, blobs), np.intp, len(blobs)) // NEIGHBOUR.itemsize
+        if not sizes.any():
             return np.empty(0, np.int64), np.empty(0, np.float32)
-        aged = fade(max(times) - np.array(times), rows.count_half_life_ms)
-        sizes = [len(blob) // NEIGHBOUR.itemsize for blob in blobs]
-        scale = np.repeat(np.array(factors) * aged, sizes)
+        factor = weights[known] / np.sqrt(rows.videos["counts"][at[known], 1] + _PRIOR_CLICKS)
+        times = rows.partials["at_ms"][parts]
+        aged = fade(times[sizes > 0].max() - times, rows.count_half_life_ms)
+        scale = np.repeat(factor[whose] * aged, sizes)
         return _mixed(rows, np.frombuffer(b"".join(blobs), NEIGHBOUR), scale, ids, n)
 
     def counts(self, ids: Ids, now_ms: int) -> F32:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from contracts.batch import CandidateBatch, Mask
 from contracts.funnel import OnError, Query
@@ -20,8 +21,7 @@ class NotBlocked:
         """True where the creator is not blocked; a video without creator passes."""
         if query.state is None:
             return np.ones(len(batch), np.bool_)
-        blocks = query.state["blocks"]
-        return ~np.isin(batch["creator"], blocks[blocks != 0])
+        return ~_among(batch["creator"], query.state["blocks"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,5 +35,10 @@ class NotRefused:
         """True where the viewer did not refuse the video."""
         if query.state is None:
             return np.ones(len(batch), np.bool_)
-        refused = query.state["refused"]
-        return ~np.isin(fold32_array(batch.ids), refused[refused != 0])
+        return ~_among(fold32_array(batch.ids), query.state["refused"])
+
+
+def _among(hashes: NDArray[np.uint32], listed: NDArray[np.uint32]) -> Mask:
+    """(n,) whether each is in a list with free places (0); most lists are empty."""
+    listed = listed[listed != 0]
+    return np.isin(hashes, listed) if len(listed) else np.zeros(len(hashes), np.bool_)

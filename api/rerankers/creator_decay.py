@@ -20,4 +20,5 @@ class CreatorDecay:
         """Videos without a creator are nobody's, and keep their standing."""
         creator = batch["creator"]
         nth = np.where(creator == 0, 0, nth_in_group(creator))
-        return rank_desc(standing(batch) * np.float32(self.rate) ** nth.astype(np.float32))
+        worth = np.float32(self.rate) ** np.arange(nth.max(initial=0) + 1, dtype=np.float32)
+        return rank_desc(standing(batch) * worth[nth])

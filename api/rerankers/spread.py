@@ -33,6 +33,8 @@ def spread(groups: Column, window: int, most: int, picks: int) -> Rows:
     """
     look = min(len(groups), picks + _LOOK)
     kinds = groups[:look].tolist()
+    if _is_spread(kinds[: min(picks, look)], window, most):  # the rule, for most columns
+        return np.arange(len(groups))
     rest = list(range(look))
     placed: list[int] = []
     for _ in range(min(picks, look)):
@@ -42,3 +44,11 @@ def spread(groups: Column, window: int, most: int, picks: int) -> Rows:
         free = (i for i, row in ahead if not kinds[row] or recent.count(kinds[row]) < most)
         placed.append(rest.pop(next(free, 0)))
     return np.concatenate([np.array(placed + rest, np.intp), np.arange(look, len(groups))])
+
+
+def _is_spread(kinds: list[int], window: int, most: int) -> bool:
+    """Whether every place already has the row that `spread` would put there."""
+    return all(
+        not kind or kinds[max(i - window + 1, 0) : i].count(kind) < most
+        for i, kind in enumerate(kinds)
+    )

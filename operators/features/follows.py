@@ -50,7 +50,10 @@ def followed(state: Any) -> NDArray[np.uint32]:
 
 
 def _follows_creator(state: Any, batch: CandidateBatch, now_ms: int, language: int) -> Column:
-    return np.isin(batch["creator"], followed(state)).astype(np.float32)
+    creators = followed(state)
+    if not len(creators):
+        return np.zeros(len(batch), np.float32)
+    return np.isin(batch["creator"], creators).astype(np.float32)
 
 
 FEATURES: Final = (Feature(_SPEC["follows_creator"], _follows_creator),)

@@ -55,4 +55,6 @@ class Feature:
         if state is None and self.needs_state:
             return self.spec.filled(len(batch))
         column = self.read(state, batch, now_ms, language)
-        return np.broadcast_to(column, (len(batch), *self.spec.shape)).astype(self.spec.dtype)
+        if column.shape == (len(batch), *self.spec.shape):
+            return column.astype(self.spec.dtype, copy=False)
+        return np.full((len(batch), *self.spec.shape), column, self.spec.dtype)

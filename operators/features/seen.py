@@ -109,11 +109,16 @@ def _aged(
 def seen(state: Any, ids: Ids, now_ms: int, shown_for_h: float) -> Mask:
     """(n,) whether the person watched each video, or was shown it within the last hours."""
     ids = np.ascontiguousarray(ids)
-    watched = _contains(state["watched"][0], ids) | _contains(state["watched"][1], ids)
+    found = _in_either(state["watched"], ids)
     age_h = (now_ms - int(state["shown_since_ms"])) / _HOUR_MS
     if age_h > 2 * shown_for_h:
-        return watched
-    shown = _contains(state["shown"][0], ids)
-    if age_h <= shown_for_h:
-        shown |= _contains(state["shown"][1], ids)
-    return watched | shown
+        return found
+    if age_h > shown_for_h:
+        return found | _contains(state["shown"][0], ids)
+    return found | _in_either(state["shown"], ids)
+
+
+def _in_either(generations: NDArray[np.uint8], ids: Ids) -> Mask:
+    """(n,) whether each id is in one of the two (2, bytes) filters; their probes are the same."""
+    at, mask = _probes(ids, generations.shape[-1] * 8)
+    return np.asarray(((generations[:, at] & mask) != 0).all(axis=2).any(axis=0))
