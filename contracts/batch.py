@@ -1,6 +1,6 @@
 """Candidates as columns: ~500 rows of numpy from the merge to the page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -54,9 +54,9 @@ class CandidateBatch:
         return self.columns[name]
 
     def take(self, rows: Rows | Mask | slice) -> "CandidateBatch":
-        """The rows of a mask, in an order, or (without copying) of a slice."""
-        columns = {name: column[rows] for name, column in self.columns.items()}
-        return CandidateBatch(self.ids[rows], self.sources[rows], MappingProxyType(columns))
+        """The rows of a mask, in an order, or of a slice."""
+        at = np.arange(len(self.ids))[rows]
+        return CandidateBatch(self.ids[at], self.sources[at], _Columns.of(self.columns).take(at))
 
     def with_columns(self, new: Mapping[str, Column]) -> "CandidateBatch":
         """The same rows with more columns.
@@ -69,7 +69,54 @@ class CandidateBatch:
                 raise ValueError(f"column {name!r} is written twice")
             if len(column) != len(self.ids):
                 raise ValueError(f"column {name!r} has {len(column)} rows, not {len(self.ids)}")
-        return CandidateBatch(self.ids, self.sources, MappingProxyType({**self.columns, **new}))
+        return CandidateBatch(self.ids, self.sources, _Columns.of(self.columns).plus(new))
+
+
+class _Columns(Mapping[str, Column]):
+    """Columns of chosen rows, each made when it is first read: a re-ranker reads 3 of 40.
+
+    Making all of them after each of ten steps was 5 % of a feed (docs/LOG.md).
+    """
+
+    __slots__ = ("_at", "_base", "_extended", "_own")
+
+    def __init__(
+        self, base: Mapping[str, Column], at: Rows, own: dict[str, Column], extended: bool
+    ) -> None:
+        self._base, self._at, self._own = base, at, own
+        self._extended = extended  # has columns that `base` has not
+
+    @classmethod
+    def of(cls, columns: Mapping[str, Column]) -> "_Columns":
+        """These, if they are not of this kind yet."""
+        if isinstance(columns, cls):
+            return columns
+        return cls({}, np.empty(0, np.intp), dict(columns), True)
+
+    def take(self, rows: Rows) -> "_Columns":
+        """Rows of rows are rows of the first: no column is made on the way."""
+        if self._extended:
+            return _Columns(self, rows, {}, False)
+        return _Columns(self._base, self._at[rows], {}, False)
+
+    def plus(self, new: Mapping[str, Column]) -> "_Columns":
+        """With more columns."""
+        return _Columns(self._base, self._at, {**self._own, **new}, True)
+
+    def __getitem__(self, name: str) -> Column:
+        column = self._own.get(name)
+        if column is None:
+            column = self._own[name] = self._base[name][self._at]
+        return column
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**dict.fromkeys(self._base), **dict.fromkeys(self._own)})
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._own or name in self._base
 
 
 def merge(parts: Sequence[tuple[int, Ids]]) -> CandidateBatch:
