@@ -1,7 +1,8 @@
 """User state in Redis: read a batch of blobs, compare-and-set them, move the position last."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
@@ -12,6 +13,7 @@ from contracts.user_record import VERSION_AT
 from operators.derive import from_blobs
 from operators.features.protocol import Records
 from streams.keys import Keys
+from streams.overlapped import Command, overlapped
 from streams.positions import Stored, durable_offsets
 from streams.scripts import FENCED, MOVE_POSITIONS, WRITE_BLOBS
 
@@ -54,7 +56,6 @@ class UserStore:
         self._client, self._keys, self._dtype = client, keys, dtype
         self._positions = keys.positions(flow)
         self._per_write, self._ttl_ms = keys_per_write, int(ttl_days * _DAY_MS)
-        self._write = client.register_script(WRITE_BLOBS)
         self._move = client.register_script(MOVE_POSITIONS)
 
     def load(self, users: Sequence[str]) -> Loaded:
@@ -80,23 +81,40 @@ class UserStore:
 
         Raises:
             FencedError: a stored position is not `before`; from there on nothing was written.
+            redis.RedisError: Redis did not answer, or refused; some may have been written.
         """
         records["version"] += 1
-        flat, size = records.tobytes(), self._dtype.itemsize
-        guard = _guard(before)
+        starts = range(0, len(users), self._per_write)
+        answers = overlapped(
+            self._client, self._scripts(users, records, versions, _guard(before), starts)
+        )
+        if FENCED in answers:
+            raise FencedError(f"the stored position is not {dict(before)}")
+        return [
+            start + int(i) for start, answer in zip(starts, answers, strict=True) for i in answer
+        ]
+
+    def _scripts(
+        self,
+        users: Sequence[str],
+        records: Records,
+        versions: Sequence[bytes],
+        guard: Sequence[Any],
+        starts: range,
+    ) -> Iterator[Command]:
+        """One EVAL for so many users each; its text is nothing beside the blobs."""
+        size = self._dtype.itemsize
         first, end = VERSION_AT
-        conflicts: list[int] = []
-        for start in range(0, len(users), self._per_write):
-            rows = range(start, min(start + self._per_write, len(users)))
-            args: list[Any] = [*guard, first, end - 1, self._ttl_ms]
-            for i in rows:
-                args += (versions[i], flat[i * size : (i + 1) * size])
-            keys = [self._positions, *(self._keys.user(users[i]) for i in rows)]
-            answer = self._write(keys=keys, args=args)
-            if answer == FENCED:
-                raise FencedError(f"the stored position is not {dict(before)}")
-            conflicts += [start + int(i) for i in answer]
-        return conflicts
+        for start in starts:
+            part = users[start : start + starts.step]
+            flat = records[start : start + starts.step].tobytes()
+            blobs = (flat[at : at + size] for at in range(0, len(flat), size))
+            pairs = chain.from_iterable(
+                zip(versions[start : start + len(part)], blobs, strict=True)
+            )
+            keys = [self._positions, *map(self._keys.user, part)]
+            head = ("EVAL", WRITE_BLOBS, len(keys))
+            yield (*head, *keys, *guard, first, end - 1, self._ttl_ms, *pairs)
 
     def move(self, before: Mapping[str, str], after: Mapping[str, Stored]) -> None:
         """Move the positions, last of all.
