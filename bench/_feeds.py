@@ -8,7 +8,7 @@ import selectors
 import socket
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
@@ -35,6 +35,7 @@ class Asked:
     items: int = 0
     per_s: float = 0.0
     cpu_s: float = 0.0
+    took_s: float = 0.0
 
 
 class _Connection:
@@ -121,7 +122,8 @@ class _Client:
         while self.busy and time.perf_counter() < end + _WAIT_S:
             self.wait(0.1)
         self.asked.failed += self.busy
-        self.asked.per_s = len(self.asked.seconds) / (end - began)
+        self.asked.took_s = end - began
+        self.asked.per_s = len(self.asked.seconds) / self.asked.took_s
         return self.asked
 
 
@@ -137,14 +139,20 @@ def closed_loop(url: str, paths: Sequence[str], seconds: float, connections: int
 
 
 def open_loop(
-    url: str, paths: Sequence[str], rate: float, seconds: float, connections: int, seed: int
+    url: str,
+    paths: Sequence[str],
+    rate: float,
+    seconds: float,
+    connections: int,
+    seed: int,
+    stopped: Callable[[], bool],
 ) -> Asked:
     """Poisson arrivals; one that finds every connection busy waits for one, and that counts."""
     client = _Client(url, paths, connections)
     gaps = np.random.default_rng(seed).exponential(1 / rate, int(2 * rate * seconds) + 10)
     due = deque(t for t in np.cumsum(gaps).tolist() if t < seconds)
     began = time.perf_counter()
-    while due:
+    while due and not stopped():
         now = time.perf_counter() - began
         while due and due[0] <= now and client.idle:
             client.send(began + due.popleft())

@@ -7,10 +7,11 @@ of processor that it took, and whether it kept its rate.
 
 import argparse
 import json
+import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Final
 
@@ -100,11 +101,16 @@ class Sent:
     late_s: float = 0.0
     failed: int = 0
     cpu_s: float = 0.0
-    more: dict[str, Any] = field(default_factory=dict)
+    took_s: float = 0.0
 
 
 def produce(
-    bootstrap: str, topic: str, messages: Iterator[tuple[bytes, bytes]], rate: float, seconds: float
+    bootstrap: str,
+    topic: str,
+    messages: Iterator[tuple[bytes, bytes]],
+    rate: float,
+    seconds: float,
+    stopped: Callable[[], bool],
 ) -> Sent:
     """`rate` messages a second for so long (rate 0: so many messages as fast as they are taken)."""
     producer = Producer(producer_config(KafkaSettings(bootstrap=bootstrap)))
@@ -114,7 +120,7 @@ def produce(
         done.failed += error is not None
 
     began = time.perf_counter()
-    while done.sent < count:
+    while done.sent < count and not stopped():
         due = min(count, int((time.perf_counter() - began) * rate) + 1) if rate else count
         for _ in range(min(due - done.sent, 5000)):
             key, value = next(messages)
@@ -130,7 +136,8 @@ def produce(
         done.late_s = max(done.late_s, behind)
         time.sleep(max(min(0.004, -behind), 0.002) if rate else 0)
     done.failed += producer.flush(30)
-    done.per_s = done.sent / (time.perf_counter() - began)
+    done.took_s = time.perf_counter() - began
+    done.per_s = done.sent / done.took_s
     return done
 
 
@@ -151,6 +158,12 @@ def main(arguments: Sequence[str]) -> None:
     said = parser.parse_args(arguments)
     world, started_s = World(said.videos, time.time_ns() // 1_000_000), time.process_time()
     done: Any
+    ended: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: ended.append(number))
+
+    def stopped() -> bool:
+        return bool(ended)
+
     if said.what == "feeds":
         rng = np.random.default_rng(said.seed)
         asked = [
@@ -159,7 +172,9 @@ def main(arguments: Sequence[str]) -> None:
             for u in rng.integers(0, said.viewers, _DRAWN).tolist()
         ]
         if said.rate:
-            done = open_loop(said.at, asked, said.rate, said.seconds, said.connections, said.seed)
+            done = open_loop(
+                said.at, asked, said.rate, said.seconds, said.connections, said.seed, stopped
+            )
         else:
             done = closed_loop(said.at, asked, said.seconds, said.connections)
     else:
@@ -168,7 +183,7 @@ def main(arguments: Sequence[str]) -> None:
             if said.what == "events"
             else new_videos(world, 0, said.seed)
         )
-        done = produce(said.at, said.what, made, said.rate, said.seconds)
+        done = produce(said.at, said.what, made, said.rate, said.seconds, stopped)
     done.cpu_s = time.process_time() - started_s
     print(json.dumps(asdict(done)), flush=True)
 

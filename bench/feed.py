@@ -11,28 +11,32 @@ turns: its figures are then the baselines.
 """
 
 import argparse
-import json
 import os
-import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import psutil
 
-from bench._catalog import BigCatalog, big_catalog, ends
-from bench._engine import Engine, engine, until
+from bench._catalog import BigCatalog, big_catalog
+from bench._engine import Engine, engine
 from bench._kernels import PARTS, Kernels
 from bench._report import Figure, percentiles_ms, progress, report
-from headrace.servers.process import free_port
-from streams.positions import Stored
-
-Json = dict[str, Any]
+from bench._whole import (
+    Json,
+    buckets,
+    generators,
+    load,
+    quantile_ms,
+    serve,
+    start,
+    stop,
+    tree_cpu_s,
+)
 
 
 @dataclass
@@ -60,113 +64,16 @@ class Api:
         self.items += got["items"]
 
 
-def tree_cpu_s(process: psutil.Process) -> float:
-    """Processor seconds of a process and its living children."""
-    total = 0.0
-    for each in [process, *process.children(recursive=True)]:
-        times = each.cpu_times()
-        total += times.user + times.system
-    return total
-
-
-def load(what: str, at: str, wait: bool = False, **options: object) -> Any:
-    """A generator as a process (`finish` reads it), or what it said if it is waited for."""
-    said = [f"--{name}={value}" for name, value in options.items()]
-    child = subprocess.Popen(
-        [sys.executable, "-m", "bench._load", what, "--at", at, *said], stdout=subprocess.PIPE
-    )
-    return finish(child) if wait else child
-
-
-def finish(child: "subprocess.Popen[bytes]") -> Json:
-    """The generator's last line.
-
-    Raises:
-        RuntimeError: it failed.
-    """
-    out, _ = child.communicate(timeout=600)
-    if child.returncode:
-        raise RuntimeError(f"a load generator ended with status {child.returncode}")
-    said: Json = json.loads(out.splitlines()[-1])
-    return said
-
-
-def start(running: Engine, big: BigCatalog, viewers: int, past: int) -> None:
-    """Catalog, flows, and `past` events of each viewer, folded."""
-    big.produce(running.kafka_settings)
-    for flow in ("user-state", "video-stats", "video-vectors"):
-        running.flow(flow)
-    progress("folding the viewers' past")
-    options = {"videos": big.world.n, "viewers": viewers, "seconds": viewers * past, "seed": 9}
-    load("events", running.kafka.bootstrap, wait=True, rate=0, **options)
-    with running.client() as client:
-        key = running.keys.positions("user-state")
-
-        def folded() -> bool:
-            stored = {s.decode(): Stored.parse(raw) for s, raw in client.hgetall(key).items()}
-            wanted = ends(running.kafka_settings, "events")
-            return all(s in stored and stored[s].offset >= end for s, (_, end) in wanted.items())
-
-        until(folded, 300, "the viewers' past to be folded", running.processes["user-state"])
-
-
-def serve(running: Engine, big: BigCatalog, workers: int, name: str, code: Path | None) -> Api:
-    """An API from its own snapshot; of another checkout if `code` says so."""
-    folder = running.folder / f"snapshot-{name}"
-    big.snapshot_for(running.kafka_settings, folder)
-    port = free_port()
-    environ = {
-        "HEADRACE_INDEX__SNAPSHOT_DIR": str(folder),
-        "HEADRACE_API__PORT": str(port),
-        "HEADRACE_API__WORKERS": str(workers),
-        "PYTHONPATH": str(code or Path.cwd()),
-    }
-    process = running.start(name, "serve", **environ)
-    url = f"http://127.0.0.1:{port}"
-
-    def ready() -> bool:
-        try:
-            return httpx.get(f"{url}/readyz", timeout=1.0, trust_env=False).status_code == 200
-        except httpx.HTTPError:
-            return False
-
-    until(ready, 600, f"{name} to be ready", process)
-    return Api(url, psutil.Process(process.pid))
-
-
-def feed_histogram(url: str) -> dict[float, float]:
-    """Upper bound -> feeds so far, of `headrace_feed_seconds`, all rungs together."""
-    out: dict[float, float] = {}
-    for line in httpx.get(f"{url}/metrics", timeout=10.0, trust_env=False).text.splitlines():
-        if line.startswith("headrace_feed_seconds_bucket"):
-            bound = float(line.split('le="')[1].split('"')[0])
-            out[bound] = out.get(bound, 0.0) + float(line.rsplit(" ", 1)[1])
-    return out
-
-
-def quantile_ms(counts: Mapping[float, float], q: float) -> float:
-    """Of cumulative bucket counts, linear within a bucket; the last bound where it is beyond."""
-    below, low = 0.0, 0.0
-    for bound, count in sorted(counts.items()):
-        if count >= q * max(counts.values()):
-            if not np.isfinite(bound):
-                return low * 1000
-            share = (q * max(counts.values()) - below) / max(count - below, 1e-9)
-            return (low + share * (bound - low)) * 1000
-        below, low = count, bound
-    return low * 1000
-
-
 def open_turn(api: Api, said: argparse.Namespace, turn: int) -> None:
     """Feeds at a moderate rate."""
-    before = feed_histogram(api.url)
+    before = buckets(api.url, "headrace_feed_seconds")
     got = load(
         "feeds", api.url, wait=True, rate=said.rate, seconds=said.seconds, connections=64,
         viewers=said.viewers, limit=said.limit, seed=turn,
     )  # fmt: skip
     api.open_s += got["seconds"]
     api.count(got)
-    for bound, n in feed_histogram(api.url).items():
+    for bound, n in buckets(api.url, "headrace_feed_seconds").items():
         api.server[bound] = api.server.get(bound, 0.0) + n - before.get(bound, 0.0)
 
 
@@ -195,14 +102,12 @@ def kernel_turn(kernels: Kernels, said: argparse.Namespace, turn: int) -> list[l
     return rows
 
 
-def measure(
-    running: Engine, big: BigCatalog, said: argparse.Namespace
-) -> tuple[list[Figure], list[Figure]]:
-    """The table's figures, and those of the other commit."""
+def measure(running: Engine, big: BigCatalog, said: argparse.Namespace) -> list[Figure]:
+    """The table's figures."""
     start(running, big, said.viewers, said.past)
-    apis = [serve(running, big, said.workers, "api", None)]
+    apis = [Api(*serve(running, big, said.workers, "api"))]
     if said.against:
-        apis.append(serve(running, big, said.workers, "api-other", said.against))
+        apis.append(Api(*serve(running, big, said.workers, "api-other", said.against)))
     kernels = Kernels(big, running.client(), running.keys, said.limit)
     at = running.kafka.bootstrap
     longest = (said.seconds * 2.6 * len(apis)) * said.turns + 20
@@ -216,26 +121,22 @@ def measure(
     try:
         for api in apis:
             load("feeds", api.url, wait=True, seconds=3, rate=said.rate, viewers=said.viewers)
-        began = time.perf_counter()
         for turn in range(said.turns):
             for api in apis if turn % 2 else apis[::-1]:
                 progress(f"turn {turn + 1} of {said.turns}: feeds of {api.url}")
                 open_turn(api, said, turn)
                 client_cpu_s += closed_turn(api, said, turn)
             rows += kernel_turn(kernels, said, turn)
-        took = time.perf_counter() - began
-        shares = [
-            (name, tree_cpu_s(psutil.Process(child.pid)) / (took + 5))
-            for name, child in zip(("events", "videos"), streams, strict=True)
-        ]
+        said_by = [stop(child) for child in streams]
     finally:
         for child in streams:
-            child.terminate()
+            child.kill()
             child.wait()
-    shares.append(("feeds at full speed", client_cpu_s / (said.turns * said.seconds * len(apis))))
+    client = client_cpu_s / (said.turns * said.seconds * len(apis))
     figures = _figures(apis[0], apis[1] if said.against else None, np.array(rows), kernels, said)
-    figures += [Figure(f"load generator: {name}", share, "cores") for name, share in shares]
-    return figures, []
+    figures += generators(said_by, ("events", "videos"))
+    figures.append(Figure("load generator: feeds at full speed", client, "cores"))
+    return figures
 
 
 def _figures(
@@ -299,7 +200,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     said = parser.parse_args(arguments)
     big = big_catalog(said.videos)
     with engine() as running:
-        figures, _ = measure(running, big, said)
+        figures = measure(running, big, said)
     title = (
         f"feed of {said.limit}, {said.videos:,} videos, {said.events:g} events/s, "
         f"{said.publish:g} videos/s, {said.workers} worker(s), {os.cpu_count()} cores"
