@@ -56,13 +56,14 @@ def exact_search(view: View, queries: F32, k: int) -> list[tuple[Labels, F32]]:
     rows = view.generation.rows
     for start in range(0, view.n, _BLOCK):
         end = min(start + _BLOCK, view.n)
-        labels = np.arange(start, end)
-        labels = labels[view.alive(labels)]
-        sims = rows.floats(labels) @ queries.T  # (block, m)
+        alive = rows.died[start:end] > view.epoch
+        sims = queries @ rows.floats(slice(start, end)).T  # (m, block)
         for i, (before, their) in enumerate(found):
-            found[i] = best(
-                np.concatenate([before, labels]), np.concatenate([their, sims[:, i]]), k
-            )
+            # Most of a block is worse than what was found already, and is not sorted.
+            least = their[-1] if k and len(their) == k else -np.inf
+            near = np.flatnonzero((sims[i] >= least) & alive)
+            labels, near_sims = np.concatenate([before, start + near]), sims[i, near]
+            found[i] = best(labels, np.concatenate([their, near_sims]), k)
     return found
 
 

@@ -96,6 +96,11 @@ class Generation:
         return (self.graph.marked + self.unmarked) / max(self.graph.added, 1)
 
     @property
+    def changes(self) -> int:
+        """Rows that came into the graph or died, ever: how far it is from what it was."""
+        return self.drained + self._killed_rows
+
+    @property
     def unmarked(self) -> int:
         """Dead rows that a search of the graph may still return."""
         return self._killed_rows - self._seen_rows

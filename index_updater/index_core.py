@@ -19,7 +19,7 @@ from contracts.settings import IndexSettings
 from index_updater.exact import View, best, exact_search, first_view, tail_search
 from index_updater.generation import EXACT_BELOW, Generation
 from index_updater.graph import F32, Labels
-from index_updater.recall import Found, share_found
+from index_updater.recall import Found, share_found, shares_found
 from index_updater.rwlock import SharedLock
 from index_updater.vectors import last_of_each, unit_halves, unit_query, unit_rows
 
@@ -126,14 +126,21 @@ class IndexCore:
         A value below `recall_floor` makes `maintain` raise the search effort or, if that is not
         enough and there was churn since the last rebuild, rebuild.
         """
-        if not len(queries) or k <= 0 or not len(self):
+        if not len(queries):
             return 1.0
-        units = np.stack([unit_query(q, self.dim) for q in queries])
-        view = self._view
-        value = self._share(view, units, exact_search(view, units, k), k)
+        value = float(self.shares(queries, k).mean())
         if value < self._settings.recall_floor:
-            self._missed = units[:_RECENT]
+            self._missed = np.stack([unit_query(q, self.dim) for q in queries[:_RECENT]])
         return value
+
+    def shares(self, queries: F32, k: int) -> F32:
+        """(m,) share of the exact k best found for each of (m, d) queries. The index learns nothing."""
+        if k <= 0 or not len(self):
+            return np.ones(len(queries), np.float32)
+        units = np.array([unit_query(q, self.dim) for q in queries]).reshape(-1, self.dim)
+        view = self._view
+        found = [self._near(query, k, view)[1:] for query in units]
+        return shares_found(exact_search(view, units, k), found)
 
     @contextmanager
     def frozen(self) -> Iterator[None]:

@@ -29,7 +29,7 @@ from index_updater.recall import likely_queries, raise_ef, tuned_k
 _log = logging.getLogger(__name__)
 _FULL: Final = 0.8  # of the graph's capacity: the rest is what comes during the rebuild
 _CHURN: Final = 0.05  # of new rows, before low recall is a reason to rebuild (again)
-_GROWN: Final = 1.1  # effort is looked at again: with 1.25 recall fell to 0.971 in between
+_CHANGED: Final = 0.1  # of the graph, before effort is looked at again; 0.25 gave 0.971 in between
 _BULK_ROWS: Final = 512  # a slice while nobody has searched yet
 _REBUILD_ROWS: Final = 64  # ~10 ms of one core
 _MARKS: Final = 256  # ~0.2 ms
@@ -61,7 +61,7 @@ class LiveIndex(IndexCore):
         self._rebuilding = threading.Lock()
         self._rebuild: Rebuild | None = None
         self._row_s = _ROW_S
-        self._tuned_at = len(self)
+        self._looked_at = self._view.generation.changes
         self._exhausted = False  # more effort did not bring the recall back
         self._wake, self._stop = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
@@ -154,20 +154,25 @@ class LiveIndex(IndexCore):
                 self._rebuild.tune()
                 with self._writing:
                     self._view = self._rebuild.finish(self._view, self._settings.tail_rows)
-                self._rebuild, self._exhausted, self._tuned_at = None, False, len(self)
+                self._rebuild, self._exhausted = None, False
+                self._looked_at = self._view.generation.changes
                 self.rebuilds += 1
             return True
         finally:
             self._rebuilding.release()
 
     def _tune(self) -> bool:
-        """Raise the effort if recall was low or the index has grown; whether it was looked at."""
-        view = self._view
-        grown = len(self) >= _GROWN * self._tuned_at and view.generation.drained > EXACT_BELOW
-        if self._missed is None and not grown:
+        """Raise the effort if recall was low or the graph has changed; whether it was looked at.
+
+        What counts is what the graph holds: rows of the tail are found whatever the effort is.
+        """
+        view, changes = self._view, self._view.generation.changes
+        changed = changes - self._looked_at >= _CHANGED * len(self)
+        changed &= view.generation.drained > EXACT_BELOW
+        if self._missed is None and not changed:
             return False
         asked = [self._missed] if self._missed is not None else []
-        self._missed, self._tuned_at, k = None, len(self), tuned_k(self._settings)
+        self._missed, self._looked_at, k = None, changes, tuned_k(self._settings)
         queries = np.concatenate([*asked, self._recent_queries(), likely_queries(view, view.n)])
         exact, graph = exact_search(view, queries, k), view.generation.graph
 

@@ -16,23 +16,29 @@ from index_updater.graph import F32, Labels
 from index_updater.vectors import unit_rows
 
 Found = tuple[Labels, F32]
-_STEP: Final = 1.4
+_STEP: Final = 1.2
 _MOST: Final = 8  # times the setting: a query of a bad graph must not cost without bound
-_MARGIN: Final = 0.007  # above the floor: a tenth more rows cost up to 0.004, the sample its error
-_QUERIES: Final = 16
+# Above the floor: churn between two looks costs up to 0.004, queries of another kind than those that
+# were tried up to 0.005, and the sample has an error of 0.001.
+_MARGIN: Final = 0.012
+_QUERIES: Final = 24  # of each kind
 
 
-def share_found(exact: Sequence[Found], found: Sequence[Found]) -> float:
-    """Mean share of the exact best that was found, 1.0 if there is nothing to find.
+def shares_found(exact: Sequence[Found], found: Sequence[Found]) -> F32:
+    """(m,) share of the exact best that was found for each query, 1.0 if there is nothing to find.
 
     What was found counts by its cosine, so that a tie does not look like a miss.
     """
     shares = [
-        np.count_nonzero(got >= best[-1] - 1e-6) / len(best)
+        np.count_nonzero(got >= best[-1] - 1e-6) / len(best) if len(best) else 1.0
         for (_, best), (_, got) in zip(exact, found, strict=True)
-        if len(best)
     ]
-    return float(np.mean(shares)) if shares else 1.0
+    return np.array(shares, np.float32)
+
+
+def share_found(exact: Sequence[Found], found: Sequence[Found]) -> float:
+    """The mean of `shares_found`."""
+    return float(shares_found(exact, found).mean()) if exact else 1.0
 
 
 def tuned_k(settings: IndexSettings) -> int:
@@ -44,7 +50,7 @@ def raise_ef(ef: int, settings: IndexSettings, recall_at: Callable[[int], float]
     """The least effort from `ef` on, in steps, whose recall is above the floor; 8x the setting at most.
 
     >>> raise_ef(100, IndexSettings(ef_search=100, recall_floor=0.95), lambda ef: ef / 200)
-    198
+    210
     """
     most = _MOST * settings.ef_search
     while ef < most and recall_at(ef) < min(settings.recall_floor + _MARGIN, 1.0):
@@ -53,10 +59,11 @@ def raise_ef(ef: int, settings: IndexSettings, recall_at: Callable[[int], float]
 
 
 def likely_queries(view: View, seed: int) -> F32:
-    """(m, d) unit vectors between three videos each, as viewers' vectors are; (0, d) if none live."""
+    """(m, d) unit vectors of videos, and between three of them as viewers' are; (0, d) if none live."""
     live = np.flatnonzero(view.alive(np.arange(view.n)))
     if not len(live):
         return np.empty((0, view.tail.shape[1]), np.float32)
-    picked = np.random.default_rng(seed).choice(live, 3 * _QUERIES)
-    sums = view.generation.rows.floats(picked).reshape(_QUERIES, 3, -1).sum(axis=1)
-    return unit_rows(sums + np.float32(1e-6))
+    picked = np.random.default_rng(seed).choice(live, 4 * _QUERIES)
+    videos = view.generation.rows.floats(picked)
+    viewers = videos[_QUERIES:].reshape(_QUERIES, 3, -1).sum(axis=1)
+    return unit_rows(np.concatenate([videos[:_QUERIES], viewers]) + np.float32(1e-6))

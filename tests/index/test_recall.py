@@ -1,0 +1,105 @@
+"""Recall holds on queries that the effort was not tuned by, at every moment of a history."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from contracts.settings import IndexSettings
+from index_updater.exact import exact_search, first_view
+from index_updater.generation import Generation
+from index_updater.live_index import LiveIndex
+from index_updater.vectors import unit_halves, unit_rows
+
+F32 = NDArray[np.float32]
+DIM, K, FLOOR = 24, 200, 0.98
+HARD = IndexSettings(ef_construction=60, ef_search=240, tail_rows=1024)  # tuned for k = 200
+
+
+class World:
+    """Vectors around centres that can be moved elsewhere."""
+
+    def __init__(self, seed: int, spread: float = 0.7) -> None:
+        self.rng, self.spread = np.random.default_rng(seed), spread
+        self.centres = self.rng.standard_normal((60, DIM))
+
+    def vectors(self, n: int) -> F32:
+        near = self.centres[self.rng.integers(0, len(self.centres), n)]
+        return unit_rows((near + self.spread * self.rng.standard_normal((n, DIM))).astype("f4"))
+
+    def move(self, share: float) -> None:
+        moved = self.rng.random(len(self.centres)) < share
+        self.centres[moved] = self.rng.standard_normal((moved.sum(), DIM))
+
+    def asked(self) -> dict[str, F32]:
+        """Queries of several kinds, drawn anew each time."""
+        mixed = self.vectors(5 * 40).reshape(40, 5, DIM).sum(axis=1)
+        return {"new": self.vectors(40), "mixed": unit_rows(mixed)}
+
+
+def assert_found(index: LiveIndex, world: World, moment: str) -> None:
+    for kind, queries in world.asked().items():
+        assert index.shares(queries, K).mean() >= FLOOR, (moment, kind, index.effort)
+
+
+def settle(index: LiveIndex) -> None:
+    while index.maintain():
+        pass
+
+
+@pytest.mark.parametrize("batch", [200, 4000, 12_000])
+def test_an_index_that_was_filled_at_once_knows_its_effort(batch: int) -> None:
+    world = World(1)
+    index = LiveIndex(DIM, HARD, capacity=40_000)
+    for start in range(0, 12_000, batch):
+        index.upsert(np.arange(start, start + batch), world.vectors(batch))
+    settle(index)
+    assert index.rebuilds == 0
+    assert_found(index, world, "filled")
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_recall_holds_at_every_moment_of_churn(in_place: bool) -> None:
+    world, rows, rng = World(2), 6000, np.random.default_rng(5)
+    index = LiveIndex(DIM, HARD)
+    index.upsert(np.arange(rows), world.vectors(rows))
+    settle(index)
+    live, fresh = np.arange(rows), rows
+    for round_ in range(6):
+        world.move(0.1)
+        rng.shuffle(live)
+        for start in range(0, rows // 10, 300):
+            if in_place:
+                index.upsert(live[start : start + 300], world.vectors(300))
+            else:
+                index.remove(live[start : start + 300])
+                live[start : start + 300] = np.arange(fresh, fresh + 300)
+                fresh += 300
+                index.upsert(live[start : start + 300], world.vectors(300))
+            index.maintain()
+            assert_found(index, world, f"round {round_}, {start} rows")
+        settle(index)
+    assert index.rebuilds >= 1
+    assert sorted(index.ids().tolist()) == sorted(live.tolist())
+
+
+@given(st.integers(0, 400), st.integers(0, 450), st.floats(0, 1), st.integers(0, 5))
+@settings(max_examples=60, deadline=None)
+def test_exact_search_is_what_sorting_everything_gives(
+    n: int, k: int, dead: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    generation = Generation.empty(DIM, 2000, HARD)
+    x = np.repeat(rng.standard_normal((max(n // 2, 1), DIM)), 2, axis=0)[:n].astype("f4")
+    ids = np.arange(len(x))
+    labels = generation.rows.append(ids, unit_halves(x, ids, DIM))
+    generation.kill(labels[rng.random(len(x)) < dead], 0)
+    queries = unit_rows(rng.standard_normal((3, DIM)).astype("f4"))
+    view = first_view(generation, 8)
+    alive = np.flatnonzero(view.alive(labels))
+    for query, (found, sims) in zip(queries, exact_search(view, queries, k), strict=True):
+        all_sims = generation.rows.floats(alive) @ query
+        assert np.allclose(sims, np.sort(all_sims)[::-1][:k], atol=1e-6)
+        assert len(set(found.tolist())) == min(k, len(alive))
+        assert set(found.tolist()) <= set(alive.tolist())
