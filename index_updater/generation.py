@@ -179,7 +179,7 @@ class Generation:
         labels = rows.append(state["ids"], state["halves"])
         rows.place[:n] = place
         generation.graph.marked = int(np.count_nonzero(place == MARKED))
-        generation.graph.set_ef(max(settings.ef_search, int(state["ef"][0])))
+        generation.graph.ef = max(settings.ef_search, int(state["ef"][0]))
         generation.drained, generation.born = int(state["drained"][0]), n
         generation.table.put(state["ids"][alive], labels[alive].astype(np.int32))
         generation.kill(labels[~alive], 0)

@@ -213,9 +213,11 @@ class IndexCore:
         ((labels, sims),) = exact_search(seen, query[None], k)
         return seen, labels, sims
 
-    def _share(self, view: View, queries: F32, exact: Sequence[Found], k: int) -> float:
+    def _share(
+        self, view: View, queries: F32, exact: Sequence[Found], k: int, effort: int
+    ) -> float:
         """Recall of the search of a view, by queries of which the exact best are known."""
-        return share_found(exact, [self._near(query, k, view)[1:] for query in queries])
+        return share_found(exact, [self._near(query, k, view, effort)[1:] for query in queries])
 
     def _recent_queries(self) -> F32:
         """(m, d) of the last searches."""

@@ -177,12 +177,10 @@ class LiveIndex(IndexCore):
         exact, graph = exact_search(view, queries, k), view.generation.graph
 
         def recall_at(ef: int) -> float:
-            with self._lock.alone():
-                graph.set_ef(ef)
-            return self._share(view, queries, exact, k)
+            return self._share(view, queries, exact, k, ef)
 
-        ef = raise_ef(graph.ef, self._settings, recall_at)
-        self._exhausted = recall_at(ef) < self._settings.recall_floor
+        graph.ef = raise_ef(graph.ef, self._settings, recall_at)
+        self._exhausted = recall_at(graph.ef) < self._settings.recall_floor
         return True
 
     def _due(self) -> bool:

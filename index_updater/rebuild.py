@@ -42,10 +42,9 @@ class Rebuild:
         exact = exact_search(view, queries, k)
 
         def recall_at(ef: int) -> float:
-            new.graph.set_ef(ef)
-            return share_found(exact, [new.graph.search(q, k) for q in queries])
+            return share_found(exact, [new.graph.search(q, k, ef) for q in queries])
 
-        new.graph.set_ef(raise_ef(settings.ef_search, settings, recall_at))
+        new.graph.ef = raise_ef(settings.ef_search, settings, recall_at)
 
     def finish(self, view: View, tail_rows: int) -> View:
         """The view to serve from now on. No write may happen between `view` and the swap."""
