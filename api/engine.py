@@ -123,7 +123,7 @@ class Engine:
         page = answer.served.page
         if not len(page):
             return answer
-        same = self.deps.catalog.rows_of(page.ids) == page["row"]
+        same = self.deps.catalog.still_at(page["row"], page.ids)
         if same.all():
             return answer
         return replace(answer, served=FunnelServed(page.take(same), answer.served.reserve))

@@ -115,6 +115,11 @@ class Catalog:
         """(n,) row of each id, -1 unknown or removed."""
         return self._table.get(ids).astype(np.intp)
 
+    def still_at(self, rows: Rows, ids: Ids) -> Mask:
+        """(n,) whether each row has this video, and it lives: for rows that were looked up before."""
+        records = self._rows.gather(rows)
+        return np.asarray((rows >= 0) & (records["id"] == ids) & ((records["flags"] & LIVE) != 0))
+
     def columns(self, rows: Rows) -> dict[str, Column]:
         """The `VIDEO_COLUMNS` of these rows; the defaults for row -1."""
         return self._rows.columns(rows)

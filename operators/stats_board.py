@@ -35,6 +35,7 @@ class StatsBoard:
         )
         self._sources: dict[str, int] = {}
         self._trends = Trends()
+        self._dropped = False  # something was, since the lists were made
 
     def __len__(self) -> int:
         """Videos of which something is known."""
@@ -49,24 +50,25 @@ class StatsBoard:
 
     def forget(self, video: int, source: str) -> None:
         """A source withdrew its state of the video."""
+        self._dropped = True
         self._rows.remove_part(video, self._number(source))
         self._sweep()
 
     def drop(self, video: int) -> None:
         """The video is gone; what is applied later counts anew."""
+        self._dropped = True
         self._rows.remove(video)
         self._sweep()
 
     def refresh(self, now_ms: int, category_of: CategoryOf) -> None:
         """Make the trending lists anew; `category_of` gives 32-bit hashes, 0 unknown."""
+        self._dropped = False  # before: what is dropped meanwhile may be on the lists
         self._trends = trends(self._rows, now_ms, category_of)
 
     def trending(self, country: int = 0, category: int = 0, n: int = 50) -> tuple[Ids, F32]:
         """At most n ids and weights of the last refresh, heaviest first; 0 is any."""
         found = self._trends.of(country, category)
-        if (
-            self._rows.find(found.ids[:n]) >= 0
-        ).all():  # the rule: few are dropped between refreshes
+        if not self._dropped:
             return found.ids[:n], found.weights[:n]
         there = self._rows.find(found.ids) >= 0
         return found.ids[there][:n], found.weights[there][:n]
@@ -127,7 +129,8 @@ def _mixed(
     """The n strongest of all lists together, without `ids` themselves."""
     others, same = np.unique(found["video"], return_inverse=True)
     pairs = np.bincount(same, found["weight"] * scale, len(others)).astype(np.float64)
-    pairs[np.isin(others, ids)] = 0
+    mine = np.minimum(np.searchsorted(others, ids), len(others) - 1)
+    pairs[mine[others[mine] == ids]] = 0
     at = rows.find(others)
     clicks = np.where(at >= 0, rows.videos["counts"][at, 1], 0)
     score = pairs / np.sqrt(clicks + _PRIOR_CLICKS)
