@@ -65,6 +65,7 @@ class VideoStats(msgspec.Struct, gc=False, frozen=True):
         counts: impressions, clicks, completes, likes, skips; half-life `stats.count_half_life`.
         trend: robust count (each person at most once per window); half-life `stats.trend_half_life`.
         trend_by_country: packed ISO code -> the same, for the countries that matter most.
+        version: how far the source is folded in it; readers pass over one that is older than theirs.
     """
 
     video: _Int64
@@ -74,6 +75,7 @@ class VideoStats(msgspec.Struct, gc=False, frozen=True):
     trend: _Mass
     trend_by_country: Annotated[dict[Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)], _Mass], _FEW]
     neighbours: Neighbours
+    version: _Int64 = 0
 
 
 class DeadLetter(msgspec.Struct, gc=False, frozen=True):

@@ -15,7 +15,7 @@ from typing import IO, Any, Final
 import numpy as np
 from confluent_kafka import Message
 
-from contracts.batch import Ids
+from contracts.batch import Ids, Mask
 from contracts.engine_records import VideoStats, decode_stats
 from contracts.errors import BadMessageError, HeadraceError
 from contracts.metrics import (
@@ -118,8 +118,6 @@ class ServingState:
         change = apply_vectors(self.catalog, self._bundle.id, messages)
         if len(change.removed):
             self.index.remove(change.removed)
-            for video in change.removed.tolist():
-                self.board.drop(video)
         if len(change.ids):
             self.index.upsert(change.ids, change.vectors)
         if self._follower.caught_up.is_set():
@@ -150,7 +148,7 @@ class ServingState:
         while not self._stop.wait(_REFRESH_S):
             now = time.monotonic()
             try:
-                self.board.refresh(self._clock_ms(), self._categories)
+                self.board.refresh(self._clock_ms(), self._categories, self._live)
                 self._gauges()
                 if now - probed >= self._settings.index.recall_every_s:
                     probed = now
@@ -165,6 +163,9 @@ class ServingState:
         rows = self.catalog.rows_of(ids)
         categories: np.ndarray[Any, np.dtype[np.uint32]] = self.catalog.columns(rows)["category"]
         return np.where(rows >= 0, categories, np.uint32(0))
+
+    def _live(self, ids: Ids) -> Mask:
+        return self.catalog.rows_of(ids) >= 0
 
     def _gauges(self) -> None:
         INDEX_VIDEOS.set(len(self.index))

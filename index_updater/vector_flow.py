@@ -88,6 +88,7 @@ class VectorWriter:
         self.letters.send("videos", batch.raw, [*batch.bad, *bad], "malformed")
         failed: list[str] = []
         messages = self._records(batch, vectors)
+        self.store.check(batch.source.before)
         for _, key, value, headers in sorted(messages, key=lambda m: m[0]):
             self.publisher.produce(
                 VIDEO_VECTORS.name,

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.batch import Ids, Rows, nth_in_group
+from contracts.batch import Ids, Mask, Rows, nth_in_group
 from contracts.engine_records import VideoStats
 from operators.decay import fade
 from operators.id_table import IdTable
@@ -35,6 +35,7 @@ PARTIAL_COLUMNS: Final[dict[str, Any]] = {
     "key": np.int64,  # of video and source
     "row": np.int32,  # of the video; NO_ROW when forgotten
     "next": np.int32,
+    "version": np.int64,  # of the state; an older one never replaces it
     "at_ms": np.int64,
     "counts": (np.float32, 5),
     "trend": np.float32,
@@ -73,9 +74,23 @@ class BoardRows:
         return out
 
     def apply(self, records: Sequence[VideoStats], sources: NDArray[np.int64]) -> None:
-        """Take over states of different (video, source) pairs."""
+        """Take over states of different (video, source) pairs that are not older than what is there."""
         ids = np.array([record.video for record in records], np.int64)
         keys = paired(ids, sources).view(np.int64)
+        newer = np.flatnonzero(~self._older(keys, [record.version for record in records]))
+        if len(newer) < len(records):
+            records, ids, keys = [records[i] for i in newer.tolist()], ids[newer], keys[newer]
+        if records:
+            self._apply(records, ids, keys)
+
+    def _older(self, keys: Ids, versions: Sequence[int]) -> Mask:
+        at = self._keys.get(keys).astype(np.intp)
+        there = np.flatnonzero(at != NO_ROW)
+        older = np.zeros(len(keys), np.bool_)
+        older[there] = np.array(versions, np.int64)[there] < self.partials["version"][at[there]]
+        return older
+
+    def _apply(self, records: Sequence[VideoStats], ids: Ids, keys: Ids) -> None:
         rows, new_videos = intake(self._table, self.n, ids, _ROOM)
         parts, new_keys = intake(self._keys, self.parts, keys, _ROOM)
         self.videos = _grown(self.videos, VIDEO_COLUMNS, self.n, len(new_videos))
@@ -95,6 +110,7 @@ class BoardRows:
 
     def _fill(self, parts: Rows, records: Sequence[VideoStats]) -> None:
         to = self.partials
+        to["version"][parts] = [record.version for record in records]
         to["at_ms"][parts] = [record.at_ms for record in records]
         to["counts"][parts] = [record.counts for record in records]
         to["trend"][parts] = [record.trend for record in records]

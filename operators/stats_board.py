@@ -16,7 +16,7 @@ from contracts.models import F32
 from contracts.settings import StatsSettings
 from operators.board_rows import NEIGHBOUR, BoardRows
 from operators.decay import HOUR_MS, fade
-from operators.trending import CategoryOf, Trends, trends
+from operators.trending import CategoryOf, IsThere, Trends, trends
 
 # Imagined events with the declared default rates: so many real ones weigh as much as the prior.
 _PRIOR_EVENTS: Final = 20.0
@@ -42,8 +42,12 @@ class StatsBoard:
         return self._rows.live
 
     def apply(self, records: Sequence[VideoStats]) -> None:
-        """Take over states: each replaces the one before of its video and source."""
-        last = {(record.video, record.source): record for record in records}
+        """Take over states: each replaces the one of its video and source that is not newer."""
+        last: dict[tuple[int, str], VideoStats] = {}
+        for record in records:
+            before = last.get((record.video, record.source))
+            if before is None or before.version <= record.version:
+                last[record.video, record.source] = record
         if last:
             sources = [self._number(source) for _, source in last]
             self._rows.apply(list(last.values()), np.array(sources, np.int64))
@@ -54,16 +58,17 @@ class StatsBoard:
         self._rows.remove_part(video, self._number(source))
         self._sweep()
 
-    def drop(self, video: int) -> None:
-        """The video is gone; what is applied later counts anew."""
-        self._dropped = True
-        self._rows.remove(video)
-        self._sweep()
+    def refresh(
+        self, now_ms: int, category_of: CategoryOf, is_there: IsThere | None = None
+    ) -> None:
+        """Make the trending lists anew; `category_of` gives 32-bit hashes, 0 unknown.
 
-    def refresh(self, now_ms: int, category_of: CategoryOf) -> None:
-        """Make the trending lists anew; `category_of` gives 32-bit hashes, 0 unknown."""
+        Args:
+            is_there: which videos may be listed, else all. What is known of the others stays: a
+                board is a fold of `video-stats` alone, so that every replica has the same.
+        """
         self._dropped = False  # before: what is dropped meanwhile may be on the lists
-        self._trends = trends(self._rows, now_ms, category_of)
+        self._trends = trends(self._rows, now_ms, category_of, is_there)
 
     def trending(self, country: int = 0, category: int = 0, n: int = 50) -> tuple[Ids, F32]:
         """At most n ids and weights of the last refresh, heaviest first; 0 is any."""

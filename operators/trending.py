@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.batch import Ids, Rows
+from contracts.batch import Ids, Mask, Rows
 from operators.board_rows import BoardRows
 from operators.decay import F64, fade
 
@@ -18,6 +18,7 @@ _CONSIDERED: Final = (
 _FAINT: Final = 0.05  # people: one person's click is that after 4.3 half-lives
 
 CategoryOf = Callable[[Ids], NDArray[np.uint32]]
+IsThere = Callable[[Ids], Mask]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,12 +54,16 @@ class Trends:
         return self.categories.get(category, NOTHING) if category else self.world
 
 
-def trends(board: BoardRows, now_ms: int, category_of: CategoryOf) -> Trends:
+def trends(
+    board: BoardRows, now_ms: int, category_of: CategoryOf, is_there: IsThere | None = None
+) -> Trends:
     """Rank what is watched now. Whole-array steps only: none holds the interpreter for long."""
     n, parts = board.n, board.parts
     aged = fade(now_ms - board.videos["at_ms"][:n], board.trend_half_life_ms)
     weight = board.videos["trend"][:n] * aged
     rows = np.flatnonzero(weight > _FAINT)
+    if is_there is not None:
+        rows = rows[is_there(board.videos["video"][rows])]
     if len(rows) > _CONSIDERED:
         rows = rows[np.argpartition(weight[rows], -_CONSIDERED)[-_CONSIDERED:]]
     if not len(rows):

@@ -14,6 +14,7 @@ from contracts.ids import hash64
 from contracts.models import F32
 from contracts.videos import VideoVector, decode_vector
 from operators.catalog import Catalog
+from operators.versions import Version, is_older
 
 _log = logging.getLogger(__name__)
 _OFF_UNIT: Final = 0.01  # towers normalise; what is further off was not made by one
@@ -37,31 +38,40 @@ class Change:
 
 
 def apply_vectors(catalog: Catalog, bundle_id: str, messages: Sequence[Message]) -> Change:
-    """Bring the catalog forward by messages of `video-vectors`; a later one of a video wins.
+    """Bring the catalog forward by messages of `video-vectors`; the newest version of a video wins.
 
-    Vectors of another bundle are left out: a score never mixes bundles.
+    That is the later one, unless a worker that had slept wrote it. Vectors of another bundle are
+    left out: a score never mixes bundles.
     """
-    latest: dict[bytes, Message] = {}
+    latest: dict[str, tuple[Version | None, VideoVector | None]] = {}
     for m in messages:
         key = m.key() or b""
-        latest.pop(key if isinstance(key, bytes) else key.encode(), None)
-        latest[key if isinstance(key, bytes) else key.encode()] = m
-    removed, records = [], []
-    for key, m in latest.items():
-        value = m.value()
-        if value is None:
-            video_id = key.decode("utf-8", "replace")
-            if catalog.remove(video_id, _version(m)):
-                removed.append(hash64(video_id))
+        video_id = key if isinstance(key, str) else key.decode("utf-8", "replace")
+        record = None if m.value() is None else _record(m, bundle_id, catalog.dim)
+        if m.value() is not None and record is None:
             continue
-        try:
-            record = decode_vector(value)
-        except BadMessageError as e:  # only the engine writes here: a bug, said and passed over
-            _log.error("video-vectors %s@%s: %s", m.partition(), m.offset(), e)
-            continue
-        if record.bundle == bundle_id and _is_direction(record.vector, catalog.dim):
-            records.append(record)
-    return _upsert(catalog, records, removed)
+        version = _version(m) if record is None else (record.source_partition, record.source_offset)
+        before, _ = latest.get(video_id, (None, None))
+        if version is None or not is_older(version, before):
+            latest.pop(video_id, None)
+            latest[video_id] = version, record
+    removed = [
+        hash64(video_id)
+        for video_id, (version, record) in latest.items()
+        if record is None and catalog.remove(video_id, version)
+    ]
+    return _upsert(catalog, [r for _, r in latest.values() if r is not None], removed)
+
+
+def _record(message: Message, bundle_id: str, dim: int) -> VideoVector | None:
+    """What an upsert says; None if it is not for us."""
+    try:
+        record = decode_vector(message.value() or b"")
+    except BadMessageError as e:  # only the engine writes here: a bug, said and passed over
+        _log.error("video-vectors %s@%s: %s", message.partition(), message.offset(), e)
+        return None
+    fits = record.bundle == bundle_id and _is_direction(record.vector, dim)
+    return record if fits else None
 
 
 def _upsert(catalog: Catalog, records: Sequence[VideoVector], removed: Sequence[int]) -> Change:

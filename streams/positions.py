@@ -53,6 +53,11 @@ class Stored:
     topic_id: str
     offset: int
 
+    @property
+    def version(self) -> int:
+        """Grows with every message of the partition, also where the topic was made anew."""
+        return self.generation << 48 | self.offset
+
     @classmethod
     def parse(cls, raw: bytes | str) -> "Stored":
         """From `str(self)`.

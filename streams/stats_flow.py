@@ -7,8 +7,9 @@ crash; what was published again is the same state. Malformed messages are the us
 
 import time
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
+import msgspec
 import numpy as np
 import redis
 
@@ -137,13 +138,14 @@ class StatsWriter:
 
     def _flush_one(self, source: str) -> None:
         state, after = self._state[source], self._after[source]
+        self._check(source)
         changes = state.changed()
         failed: list[str] = []
         for record in changes.records:
             self._publisher.produce(
                 VIDEO_STATS.name,
                 f"{record.video}|{source}".encode(),
-                encode_record(record),
+                encode_record(msgspec.structs.replace(record, version=after.version)),
                 lambda error, _: failed.append(str(error)) if error else None,
             )
         for video in changes.evicted:
@@ -155,12 +157,22 @@ class StatsWriter:
         args: list[Any] = [1, "position", self._before[source], str(after), len(changes.delete)]
         args += [*changes.delete, *fields]
         if self._script(keys=[self._keys.stats(source)], args=args) == FENCED:
-            before = self._before[source]
-            self._forget()
-            raise FencedError(f"{source}: the stored position is not {before}")
+            self._fenced(source)
         state.saved()
         self._reader.stored({source: after})
         del self._before[source], self._after[source]
+
+    def _check(self, source: str) -> None:
+        """Before states are published: a worker that slept must not have the last word on a topic."""
+        if (self._client.hget(self._keys.stats(source), "position") or b"") != (
+            self._before[source].encode()
+        ):
+            self._fenced(source)
+
+    def _fenced(self, source: str) -> NoReturn:
+        before = self._before[source]
+        self._forget()
+        raise FencedError(f"{source}: the stored position is not {before}")
 
     def _forget(self) -> None:
         self._state.clear()

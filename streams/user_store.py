@@ -116,6 +116,18 @@ class UserStore:
             head = ("EVAL", WRITE_BLOBS, len(keys))
             yield (*head, *keys, *guard, first, end - 1, self._ttl_ms, *pairs)
 
+    def check(self, before: Mapping[str, str]) -> None:
+        """Before states are published: a worker that slept must not have the last word on a topic.
+
+        Raises:
+            FencedError: a stored position is not `before`.
+        """
+        stored = self._client.hmget(self._positions, list(before))
+        if any(
+            (raw or b"") != at.encode() for raw, at in zip(stored, before.values(), strict=True)
+        ):
+            raise FencedError(f"the stored position is not {dict(before)}")
+
     def move(self, before: Mapping[str, str], after: Mapping[str, Stored]) -> None:
         """Move the positions, last of all.
 

@@ -33,8 +33,59 @@ FLOWS: Final = ("user-state", "video-stats", "video-vectors")
 Broker = ApacheKafka | EmbeddedBroker
 
 
+class Serving:
+    """A client of one serving process."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self.http = httpx.Client(base_url=self.url, timeout=5.0, trust_env=False)
+
+    def get(self, path: str, **params: Any) -> httpx.Response | None:
+        """The answer, None when there is no server."""
+        try:
+            return self.http.get(path, params=params)
+        except httpx.HTTPError:
+            return None
+
+    def ready(self) -> bool:
+        answer = self.get("/readyz")
+        return answer is not None and answer.status_code == 200
+
+    def videos(self) -> int:
+        """How many videos the API has, -1 unless it is ready."""
+        answer = self.get("/readyz")
+        ready = answer is not None and answer.status_code == 200
+        return int(answer.text.split()[0]) if ready and answer is not None else -1
+
+    def retrievable(self, video_id: str) -> bool:
+        """Whether the API has the video."""
+        answer = self.get("/v1/recommendations/similar", video_id=video_id, limit=1)
+        return answer is not None and answer.status_code == 200
+
+    def features(self, user_id: str, video_id: str) -> dict[str, float]:
+        """What the ranker would see of a video for this person."""
+        answer = self.get("/v1/recommendations/explain", user_id=user_id, video_id=video_id)
+        assert answer is not None, "no server"
+        assert answer.status_code == 200, answer.text
+        found = answer.json()["videos"][0]["features"]
+        return {name: value for name, value in found.items() if value is not None}
+
+    def trending(self) -> set[str]:
+        """The videos of the list of the world."""
+        answer = self.get("/v1/recommendations/trending", limit=100)
+        assert answer is not None, "no server"
+        return {item["video_id"] for item in answer.json()["items"]}
+
+    def felt(self, user_id: str, video_id: str) -> bool:
+        """Whether the full funnel ranks for this person with a taste for the video's category."""
+        answer = self.get("/v1/recommendations/explain", user_id=user_id, video_id=video_id)
+        if answer is None or answer.status_code != 200 or answer.json()["degraded"]:
+            return False
+        return bool((answer.json()["videos"][0]["features"]["affinity_category"] or 0) > 0)
+
+
 @dataclass
-class World:
+class World(Serving):
     """What runs. `environ` is that of every process; `said` is what the supervisor said, and when."""
 
     folder: Path
@@ -43,6 +94,7 @@ class World:
     environ: dict[str, str]
     port: int = field(default_factory=free_port)
     said: list[tuple[float, str]] = field(default_factory=list)
+    replicas: list[Serving] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.supervisor = Supervisor(
@@ -52,11 +104,7 @@ class World:
             "kafka": self.kafka.process,
             "redis": self.redis.process,
         }
-        self.http = httpx.Client(base_url=self.url, timeout=5.0, trust_env=False)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        super().__init__(self.port)
 
     @property
     def settings(self) -> Settings:
@@ -94,6 +142,14 @@ class World:
         self.processes[name] = process
         return process
 
+    def replica(self, name: str) -> Serving:
+        """One more serving process, that reads the topics from their beginning."""
+        port = free_port()
+        more = {"HEADRACE_API__PORT": str(port), "HEADRACE_INDEX__SNAPSHOT_DIR": ""}
+        self.command(name, ["serve"], more)
+        self.replicas.append(Serving(port))
+        return self.replicas[-1]
+
     def kill(self, name: str) -> None:
         """As `kill -9`; "api-worker" is the process that answers, "api" its parent."""
         if name == "api-worker":
@@ -129,35 +185,6 @@ class World:
             self.look()
             time.sleep(0.02)
 
-    def get(self, path: str, **params: Any) -> httpx.Response | None:
-        """The answer, None when there is no server."""
-        try:
-            return self.http.get(path, params=params)
-        except httpx.HTTPError:
-            return None
-
-    def ready(self) -> bool:
-        answer = self.get("/readyz")
-        return answer is not None and answer.status_code == 200
-
-    def videos(self) -> int:
-        """How many videos the API has, -1 unless it is ready."""
-        answer = self.get("/readyz")
-        ready = answer is not None and answer.status_code == 200
-        return int(answer.text.split()[0]) if ready and answer is not None else -1
-
-    def retrievable(self, video_id: str) -> bool:
-        """Whether the API has the video."""
-        answer = self.get("/v1/recommendations/similar", video_id=video_id, limit=1)
-        return answer is not None and answer.status_code == 200
-
-    def felt(self, user_id: str, video_id: str) -> bool:
-        """Whether the full funnel ranks for this person with a taste for the video's category."""
-        answer = self.get("/v1/recommendations/explain", user_id=user_id, video_id=video_id)
-        if answer is None or answer.status_code != 200 or answer.json()["degraded"]:
-            return False
-        return bool((answer.json()["videos"][0]["features"]["affinity_category"] or 0) > 0)
-
     def log(self, topic: str) -> dict[int, list[Message]]:
         """All that a topic holds: partition -> messages in the order of their offsets."""
         return read_log(self.settings, topic)
@@ -185,7 +212,8 @@ class World:
 
     def stop(self) -> None:
         """End everything, the servers last."""
-        self.http.close()
+        for client in (self, *self.replicas):
+            client.http.close()
         self.supervisor.stop(lambda name: name not in ("kafka", "redis"))
         self.supervisor.stop()
 

@@ -26,10 +26,11 @@ def record(
     near: dict[int, float] | None = None,
     beside: dict[int, float] | None = None,
     at_ms: int = NOW_MS,
+    version: int = 0,
 ) -> VideoStats:
     beside = beside or {}
     listed = Neighbours(tuple(beside), tuple(beside.values()))
-    return VideoStats(video, source, at_ms, counts, trend, near or {}, listed)
+    return VideoStats(video, source, at_ms, counts, trend, near or {}, listed, version)
 
 
 def board(*records: VideoStats) -> StatsBoard:
@@ -104,7 +105,8 @@ def test_what_is_withdrawn_counts_no_more_and_the_rest_goes_on(
     last = {(r.video, r.source): r for r in first}
     for whole, r in then:
         if whole:
-            stats.drop(r.video)
+            for source in [s for video, s in last if video == r.video]:
+                stats.forget(r.video, source)
             last = {key: kept for key, kept in last.items() if key[0] != r.video}
         else:
             stats.forget(r.video, r.source)
@@ -169,11 +171,21 @@ def test_what_trended_yesterday_does_not_trend_today() -> None:
     assert stats.trending()[1].tolist() == [0.5]
 
 
-def test_a_removed_video_leaves_the_lists_at_once() -> None:
-    stats = board(record(1, trend=5), record(2, trend=4))
-    stats.refresh(NOW_MS, categories)
-    stats.drop(1)
+def test_a_video_that_is_not_there_is_not_listed_and_its_statistics_stay() -> None:
+    stats = board(record(1, trend=5, counts=(9, 5, 0, 0, 0)), record(2, trend=4))
+    stats.refresh(NOW_MS, categories, lambda videos: videos != 1)
     assert listed(stats) == [2]
+    assert stats.counts(ids(1), NOW_MS)[0, 0] == 9
+
+
+@given(st.permutations([record(1, counts=(n, 0, 0, 0, 0), version=n) for n in range(1, 6)]),
+       st.integers(0, 5))  # fmt: skip
+def test_the_newest_version_counts_in_whatever_order_and_batches_they_come(
+    records: list[VideoStats], cut: int
+) -> None:
+    stats = board(*records[:cut])
+    stats.apply(records[cut:])
+    assert stats.counts(ids(1), NOW_MS)[0, 0] == 5
 
 
 def test_neighbours_of_several_videos_are_summed_over_sources_without_themselves() -> None:
@@ -223,7 +235,7 @@ def test_readers_go_on_while_a_writer_applies_and_sweeps() -> None:
         videos = range(100 + round_ * 300, 400 + round_ * 300)
         stats.apply([record(v, trend=1.0 / v, near={DE: 1.0}) for v in videos])
         for v in videos:
-            stats.drop(v)
+            stats.forget(v, "events:0")
         swept(stats)
     stop.set()
     for reader in readers:
