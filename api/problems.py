@@ -12,6 +12,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
 from contracts.errors import TokenError, UnavailableError
+from contracts.metrics import REFUSED
 
 log = logging.getLogger(__name__)
 MEDIA_TYPE: Final = "application/problem+json"
@@ -73,6 +74,7 @@ def on_problem(_: Request[Any, Any, Any], error: ProblemError) -> Response[bytes
 
 def on_unavailable(_: Request[Any, Any, Any], error: UnavailableError) -> Response[bytes]:
     """Kafka or Redis did not answer, where there is no rung below."""
+    REFUSED.inc()
     return _respond(unavailable(error))
 
 

@@ -64,7 +64,10 @@ INDEX_TOMBSTONES = Gauge(
     "headrace_index_tombstone_ratio", "Dead share of the graph.", multiprocess_mode="livemax"
 )
 INDEX_REBUILDS = Counter("headrace_index_rebuilds_total", "Rebuild-and-swap rounds that finished.")
-SNAPSHOTS = Counter("headrace_index_snapshots_total", "Snapshots of the index.", ["outcome"])
+SNAPSHOTS = Counter(
+    "headrace_index_snapshots_total", "Snapshots of the index: taken, failed, refused at boot.",
+    ["outcome"],
+)  # fmt: skip
 EVENTS = Counter("headrace_events_total", "Events that changed state.", ["type"])
 DUPLICATES = Counter("headrace_duplicates_total", "Events that were applied before, and skipped.")
 CONFLICTS = Counter("headrace_conflicts_total", "States that another writer changed first; redone.")
@@ -85,6 +88,15 @@ LAG = Gauge(
     "headrace_lag_messages", "Messages behind the end of a partition.", ["topic", "partition"],
     multiprocess_mode="livemax",
 )  # fmt: skip
+AWAY = Gauge(
+    "headrace_away_seconds",
+    "How long a part has waited for Kafka or Redis, which is away; 0 while it works.",
+    ["part"],
+    multiprocess_mode="livemax",
+)
+REFUSED = Counter(
+    "headrace_refused_total", "Requests answered with 503: Kafka or Redis did not take them."
+)
 EVENT_LAG = Gauge(
     "headrace_event_lag_seconds", "Now minus the time of the newest event folded.", ["flow"]
 )

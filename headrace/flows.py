@@ -11,6 +11,7 @@ from typing import Final
 
 import redis
 
+from contracts.metrics import AWAY
 from contracts.models import Bundle
 from contracts.settings import Settings
 from contracts.user_record import user_dtype
@@ -67,6 +68,7 @@ def run_user_state(settings: Settings, stop: threading.Event) -> None:
         ["video-vectors"],
         lambda _, messages: apply_vectors(catalog, bundle.id, messages),
     )
+    AWAY.labels("catalog").set_function(follower.outage.seconds)
     follower.start()
     while not stop.is_set() and not follower.caught_up.wait(0.1):
         pass  # an event is folded with what the catalog knows: know it first

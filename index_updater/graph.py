@@ -77,5 +77,12 @@ class Graph:
         return np.empty(0, np.int64), np.empty(0, np.float32)
 
     def save(self, path: Path) -> None:
-        """Write the graph. Holds the GIL throughout."""
+        """Write the graph. Holds the GIL throughout.
+
+        Raises:
+            OSError: it is not whole on disk. hnswlib itself says nothing of a disk that is full.
+        """
         self._index.save_index(str(path))
+        written, whole = path.stat().st_size, self._index.index_file_size()
+        if written != whole:
+            raise OSError(f"{path}: {written} bytes of {whole} were written")

@@ -19,6 +19,7 @@ from contracts.batch import Ids, Mask
 from contracts.engine_records import VideoStats, decode_stats
 from contracts.errors import BadMessageError, HeadraceError
 from contracts.metrics import (
+    AWAY,
     INDEX_REBUILDS,
     INDEX_RECALL,
     INDEX_TAIL,
@@ -66,6 +67,8 @@ class ServingState:
         self._leader: IO[str] | None = None
         self._rebuilds = 0
         self._saving: threading.Thread | None = None
+        for outcome in ("taken", "failed"):  # a counter that begins at 1 has not risen
+            SNAPSHOTS.labels(outcome)
 
     def ready(self) -> tuple[bool, str]:
         """Whether all that was there at the start is applied, and a sentence about it."""
@@ -73,6 +76,8 @@ class ServingState:
             return False, "the follower of the video topics has ended; restart this process"
         if self._follower.caught_up.is_set():
             return True, f"{len(self.index)} videos"
+        if away_s := self._follower.outage.seconds():
+            return False, f"{len(self.index)} videos so far; Kafka is away since {away_s:.0f} s"
         return False, f"catching up: {len(self.index)} videos so far"
 
     def start(self) -> None:
@@ -99,6 +104,7 @@ class ServingState:
         try:
             found = snapshot.load(self._folder, self._settings.index)
         except HeadraceError as e:
+            SNAPSHOTS.labels("refused").inc()
             _log.error("no boot from a snapshot: %s; replaying the topics instead", e)
             return None
         if found is None:
@@ -168,6 +174,7 @@ class ServingState:
         return self.catalog.rows_of(ids) >= 0
 
     def _gauges(self) -> None:
+        AWAY.labels("follower").set(self._follower.outage.seconds())
         INDEX_VIDEOS.set(len(self.index))
         INDEX_TAIL.set(self.index.tail_rows)
         INDEX_TOMBSTONES.set(self.index.tombstone_ratio)
@@ -191,7 +198,7 @@ class ServingState:
 
     def save(self) -> bool:
         """Snapshot now, if this process leads those that share the folder; whether it did."""
-        if self._folder is None or not self._follower.caught_up.is_set() or not self._lead():
+        if self._folder is None or not self._follower.caught_up.is_set():
             return False
         meta = {
             "bundle": self._bundle.id,
@@ -199,6 +206,8 @@ class ServingState:
             "offsets": {s: list(at) for s, at in self._follower.followed.offsets.items()},
         }
         try:
+            if not self._lead():
+                return False
             snapshot.save(self._folder, self.index, self.catalog, meta)
         except OSError as e:  # a full disk must not cost more than the snapshot
             SNAPSHOTS.labels("failed").inc()

@@ -9,6 +9,7 @@ hnswlib would hold the GIL for a second otherwise.
 """
 
 import json
+import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from index_updater.snapshot_files import (
     Pieces,
     clear_old,
     current,
+    discard,
     next_name,
     publish,
     read_pieces,
@@ -97,8 +99,13 @@ def _write(folder: Path, name: str, index: LiveIndex, catalog: Catalog, meta: st
     pieces: Pieces = {f"index.{key}": array for key, array in index.state().items()}
     pieces |= {f"catalog.{key}": piece for key, piece in catalog.state().items()}
     draft = folder / f"{name}.draft"
-    write_pieces(draft, pieces, {_GRAPH: index.save_graph}, meta)
-    publish(folder, draft, name)
+    try:
+        write_pieces(draft, pieces, {_GRAPH: index.save_graph}, meta)
+        publish(folder, draft, name)
+    except OSError as e:
+        free = shutil.disk_usage(folder).free
+        discard(folder, name)
+        raise OSError(f"{folder}: {e} (its disk had {free} bytes left)") from e
 
 
 def _part(pieces: Pieces, prefix: str) -> dict[str, NDArray[Any] | bytes]:

@@ -100,15 +100,30 @@ def publish(folder: Path, draft: Path, name: str) -> None:
     clear_old(folder)
 
 
+def discard(folder: Path, name: str) -> None:
+    """Delete a snapshot that could not be made: a disk that is full needs the room."""
+    shutil.rmtree(folder / f"{name}.draft", ignore_errors=True)
+    if _pointed(folder) != name:
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+
 def clear_old(folder: Path) -> None:
     """Delete drafts that were never finished, and snapshots before the last but one.
 
-    The last but one stays for a process that is reading it.
+    The last but one stays for a process that is reading it, and the current one in any case.
     """
     for path in folder.glob(f"{_PREFIX}*.draft"):
         shutil.rmtree(path, ignore_errors=True)
     for path in _finished(folder)[:-2]:
-        shutil.rmtree(path, ignore_errors=True)
+        if path.name != _pointed(folder):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _pointed(folder: Path) -> str:
+    try:
+        return (folder / _CURRENT).read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _finished(folder: Path) -> list[Path]:

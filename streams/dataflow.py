@@ -18,7 +18,7 @@ from bytewax.inputs import DynamicSource, StatelessSourcePartition
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
 from contracts.errors import FencedError, UnavailableError
-from contracts.metrics import FENCED
+from contracts.metrics import AWAY, FENCED
 from streams.reader import Batch, PartitionReader
 
 _log = logging.getLogger(__name__)
@@ -113,22 +113,34 @@ class _Loop(Generic[D]):
         wait_s = _FIRST_WAIT_S
         while not self.stop.is_set():
             try:
-                return action()
+                done = action()
             except (UnavailableError, redis.RedisError) as e:
                 if isinstance(e, redis.ResponseError) and not _may_pass(e):
                     raise
-                _log.warning("%s waits: %s", self.name, e)
+                self.reader.outage.begin()
+                whose = "Redis: " if isinstance(e, redis.RedisError) else ""
+                _log.warning("%s waits: %s%s", self.name, whose, e)
                 self.stop.wait(wait_s)
                 wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+            else:
+                if wait_s > _FIRST_WAIT_S:
+                    self.reader.outage.end()
+                return done
         return None
+
+
+# The client cuts some codes off the text and makes types of them; an old server's script keeps them.
+_PASSING_TYPES: Final = (
+    redis.OutOfMemoryError, redis.ReadOnlyError, redis.exceptions.MasterDownError,
+    redis.exceptions.ClusterDownError, redis.exceptions.TryAgainError,
+)  # fmt: skip
+_PASSING_CODES: Final = ("OOM", "READONLY", "BUSY", "LOADING", "MISCONF", "NOREPLICAS")
 
 
 def _may_pass(error: redis.ResponseError) -> bool:
     """Whether Redis may take the same command later: it is full, loading, or a replica for now."""
     text = str(error)
-    return any(
-        word in text for word in ("OOM", "LOADING", "READONLY", "BUSY", "MISCONF", "CLUSTER")
-    )
+    return isinstance(error, _PASSING_TYPES) or any(code in text for code in _PASSING_CODES)
 
 
 def run_flow(
@@ -146,6 +158,7 @@ def run_flow(
     comes.
     """
     loop = _Loop(name, reader, write, idle, stop)
+    AWAY.labels(name).set_function(reader.outage.seconds)
     loop.retry(reader.open)
     flow = Dataflow(name.replace("-", "_"))
     batches = op.input("kafka", flow, _Source(loop))

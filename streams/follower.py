@@ -10,15 +10,17 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from contracts.errors import UnavailableError
-from contracts.metrics import UNUSABLE
+from contracts.metrics import MESSAGES_LOST, UNUSABLE
 from contracts.settings import KafkaSettings
 from streams.kafka import client_config
+from streams.outage import Outage
 from streams.topics import admin, describe
 
 _log = logging.getLogger(__name__)
 _TIMEOUT_S: Final = 10.0
 _BATCH: Final = 2000
 _PARTITIONS_EVERY_S: Final = 30.0
+_AWAY_EVERY_S: Final = 2.0
 
 Apply = Callable[[str, Sequence[Message]], object]  # logical topic, messages in offset order
 
@@ -35,6 +37,10 @@ class TopicFollower:
 
     `caught_up` is set once everything that was there at the start has been applied. Kafka going
     away is waited out; what was applied stays.
+
+    Attributes:
+        caught_up: see above.
+        outage: since when Kafka has been away.
     """
 
     def __init__(
@@ -48,7 +54,9 @@ class TopicFollower:
         self._start = dict(start.offsets) if start else {}
         self._at: dict[str, tuple[str, int]] = {}
         self._ends: dict[str, int] = {}
-        self.caught_up = threading.Event()
+        self.caught_up, self.outage = threading.Event(), Outage()
+        for topic in topics:  # a counter that begins with its first count has not risen by it
+            MESSAGES_LOST.labels(topic)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
 
@@ -77,6 +85,7 @@ class TopicFollower:
             try:
                 self._follow()
             except (UnavailableError, KafkaException) as e:
+                self.outage.begin()
                 _log.warning("follower waits: %s", e)
                 self._stop.wait(0.5)
 
@@ -94,13 +103,15 @@ class TopicFollower:
         )
         try:
             self._assign(consumer)
-            looked_at = time.monotonic()
+            self.outage.end()
+            look_at = time.monotonic() + _PARTITIONS_EVERY_S
             while not self._stop.is_set():
                 self._step(consumer)
-                if time.monotonic() - looked_at > _PARTITIONS_EVERY_S:
-                    looked_at = time.monotonic()
+                if time.monotonic() >= look_at:
                     if self._changed():
                         return
+                    away = self.outage.seconds() > 0
+                    look_at = time.monotonic() + (_AWAY_EVERY_S if away else _PARTITIONS_EVERY_S)
         finally:
             consumer.close()
 
@@ -113,16 +124,26 @@ class TopicFollower:
             for p in range(count):
                 source, part = f"{topic}:{p}", TopicPartition(prefix + topic, p)
                 low, high = consumer.get_watermark_offsets(part, timeout=_TIMEOUT_S)
-                known = self._at.get(source) or self._start.get(source)
-                at = known[1] if known and known[0] == topic_id and low <= known[1] <= high else low
+                at = self._judge(source, topic_id, low, high)
                 self._at[source], self._ends[source] = (topic_id, at), high
                 parts.append(TopicPartition(prefix + topic, p, at))
         consumer.assign(parts)
         self._look_if_caught_up()
 
+    def _judge(self, source: str, topic_id: str, low: int, high: int) -> int:
+        """Where to begin: where we were, if that still means something."""
+        known = self._at.get(source) or self._start.get(source)
+        if known is None or known[0] != topic_id or known[1] > high:
+            return low
+        if known[1] < low:
+            MESSAGES_LOST.labels(source.rpartition(":")[0]).inc(low - known[1])
+            _log.error("%s: %d messages were deleted before they were read", source, low - known[1])
+        return max(known[1], low)
+
     def _step(self, consumer: Consumer) -> None:
         got = [m for m in consumer.consume(1, 0.1) if m.error() is None]
         if got:
+            self.outage.end()
             got += [m for m in consumer.consume(_BATCH - 1, 0.0) if m.error() is None]
         by_topic: dict[str, list[Message]] = {}
         prefix = len(self._kafka.topic_prefix)
@@ -164,8 +185,11 @@ class TopicFollower:
         prefix = self._kafka.topic_prefix
         try:
             found = describe(admin(self._kafka), [prefix + t for t in self._topics], 2.0)
-        except UnavailableError:
+        except UnavailableError as e:
+            self.outage.begin()
+            _log.warning("follower: %s", e)
             return False
+        self.outage.end()
         now = {f"{t}:{p}" for t in self._topics for p in range(found[prefix + t][1])}
         ids = {found[prefix + t][0] for t in self._topics}
         return now != set(self._at) or any(i not in ids for i, _ in self._at.values())

@@ -5,6 +5,7 @@ and a batch that was not written is read again from the stored position. The gro
 mirrored, for everybody's lag tools.
 """
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,12 +28,14 @@ from contracts.settings import KafkaSettings, StreamSettings
 from operators.event_columns import RawMessages
 from operators.offsets import TOPIC_CODES, slot_key
 from streams.kafka import client_config
+from streams.outage import Outage
 from streams.positions import Stored
 from streams.topics import admin, describe
 
 _log = logging.getLogger(__name__)
 _TIMEOUT_S: Final = 10.0
 _FIRST_MESSAGE_S: Final = 0.05
+_AWAY_EVERY_S: Final = 2.0  # look so often whether a broker that was away is back
 # Errors after which librdkafka has lost its place or its topic: look at the broker afresh.
 _LOST_PLACE: Final = frozenset(
     {
@@ -71,6 +74,10 @@ class PartitionReader:
     """Reads this process's partitions of some topics, in micro-batches.
 
     Not thread-safe: `poll`, `stored` and `rewind` belong to the thread of the flow.
+
+    Attributes:
+        on_open: called before the stored positions are read.
+        outage: since when Kafka, or what the flow writes to, has been away.
     """
 
     def __init__(
@@ -100,9 +107,13 @@ class PartitionReader:
         )
         self._at: dict[str, Stored] = {}
         self._stored: dict[str, str] = {}
-        self._looked_at = 0.0
+        self._look_at = 0.0
         self._lost = False
         self.on_open: Callable[[], None] | None = None
+        self.outage = Outage()
+        for topic in topics:  # a counter that begins with its first count has not risen by it
+            GENERATIONS.labels(topic)
+            MESSAGES_LOST.labels(topic)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -134,7 +145,8 @@ class PartitionReader:
         self._at = {source: self._judge(source, mine[source], stored[source]) for source in mine}
         self._stored = {s: "" if stored[s] is None else str(stored[s]) for s in mine}
         self._consumer.assign([self._partition(s, at.offset) for s, at in self._at.items()])
-        self._looked_at, self._lost = time.monotonic(), False
+        self._look_at = time.monotonic() + self._stream.partitions_every_s
+        self._lost = False
 
     def _list(self, topic: str) -> None:
         try:
@@ -179,7 +191,7 @@ class PartitionReader:
         """
         if self._lost:
             self.rewind()
-        if time.monotonic() - self._looked_at > self._stream.partitions_every_s:
+        if time.monotonic() >= self._look_at:
             self._refresh()
         got = self._consumer.consume(1, _FIRST_MESSAGE_S)
         if not got:
@@ -189,6 +201,8 @@ class PartitionReader:
                 self._stream.batch_events - 1, self._stream.poll_ms / 1000
             )
         usable = [m for m in got if m.error() is None]
+        if usable:
+            self.outage.end()
         if len(usable) < len(got) and self._lost_place([m.error() for m in got]):
             self.rewind()  # what was fetched beside the error is read again with the rest
             return None
@@ -202,21 +216,20 @@ class PartitionReader:
         return bool({e.code() for e in found} & _LOST_PLACE)
 
     def _refresh(self) -> None:
-        """Notice new partitions, recreated topics and lag; a broker that is away is no error."""
-        self._looked_at = time.monotonic()
-        for source, at in self._at.items():
-            topic, _, partition = source.rpartition(":")
-            try:
-                _, high = self._consumer.get_watermark_offsets(
-                    self._partition(source), timeout=1.0, cached=True
-                )
-                LAG.labels(topic, partition).set(max(high - at.offset, 0))
-            except KafkaException:
-                return
+        """Notice new partitions, recreated topics, and services that are away or not what they were.
+
+        Raises:
+            UnavailableError, redis.RedisError: Redis, or the broker about its new partitions.
+        """
+        self._measure_lag(self._at)
         try:
             found = describe(self._admin, [self._prefix + t for t in self._topics], 2.0)
-        except UnavailableError:
+        except UnavailableError as e:
+            _log.warning("%s: %s", self._topics, e)
+            self.outage.begin()
+            self._look_at = time.monotonic() + min(_AWAY_EVERY_S, self._stream.partitions_every_s)
             return
+        self.outage.end()
         known = {(s.rpartition(":")[0], at.topic_id) for s, at in self._at.items()}
         count = sum(
             len(range(self._stream.process_index, n, self._stream.process_count))
@@ -226,6 +239,21 @@ class PartitionReader:
         if count != len(self._at) or not known <= ids:
             _log.warning("the partitions of %s have changed: assigning anew", self._topics)
             self.open()
+        elif self._moved():  # nothing may come that would be fenced
+            _log.warning("stored positions of %s are others: reading on from them", self._topics)
+            self.open()
+        self._look_at = time.monotonic() + self._stream.partitions_every_s
+
+    def _measure_lag(self, positions: Mapping[str, Stored]) -> None:
+        for source, at in positions.items():
+            topic, _, partition = source.rpartition(":")
+            with contextlib.suppress(KafkaException):
+                _, high = self._consumer.get_watermark_offsets(self._partition(source), cached=True)
+                LAG.labels(topic, partition).set(max(high - at.offset, 0))
+
+    def _moved(self) -> bool:
+        stored = self._positions.load(list(self._at))
+        return any(str(at or "") != self._stored[source] for source, at in stored.items())
 
     def _batch(self, messages: Sequence[Message]) -> Batch | None:
         by_topic: dict[str, list[Message]] = {t: [] for t in self._topics}
@@ -279,13 +307,7 @@ class PartitionReader:
             )
         except KafkaException as e:  # only lag tools read it
             _log.debug("group offsets not mirrored: %s", e)
-        for source, at in after.items():
-            topic, _, partition = source.rpartition(":")
-            try:
-                _, high = self._consumer.get_watermark_offsets(self._partition(source), cached=True)
-            except KafkaException:
-                continue
-            LAG.labels(topic, partition).set(max(high - at.offset, 0))
+        self._measure_lag(after)
 
     def close(self) -> None:
         """Leave the broker."""

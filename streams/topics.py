@@ -11,9 +11,33 @@ from contracts.topics import TOPICS, Topic
 from streams.kafka import client_config
 
 
-def admin(kafka: KafkaSettings) -> AdminClient:
+class _Heard:
+    """The last that a client heard; apart from the client, which would else hold itself alive."""
+
+    def __init__(self) -> None:
+        self.last = ""
+
+    def __call__(self, error: KafkaError) -> None:
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 (librdkafka's own name)
+            self.last = f": {error.str()}"
+
+
+class Admin(AdminClient):
+    """An admin client that knows why the broker does not answer."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self._bootstrap, self._heard = kafka.bootstrap, _Heard()
+        super().__init__(client_config(kafka) | {"error_cb": self._heard})
+
+    def away(self) -> UnavailableError:
+        """The broker has not answered: its address, and the last that the client heard of it."""
+        self.poll(0)
+        return UnavailableError(f"no answer from Kafka at {self._bootstrap}{self._heard.last}")
+
+
+def admin(kafka: KafkaSettings) -> Admin:
     """An admin client."""
-    return AdminClient(client_config(kafka))
+    return Admin(kafka)
 
 
 def create_topics(
@@ -38,16 +62,18 @@ def create_topics(
             futures[kafka.topic_prefix + topic.name].result(timeout_s)
             made[topic.name] = True
         except KafkaException as e:
+            if e.args[0].code() == KafkaError._TIMED_OUT:  # noqa: SLF001
+                raise client.away() from None
             if e.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise UnavailableError(f"cannot create topic {topic.name}: {e}") from None
             made[topic.name] = False
         except TimeoutError:
-            raise UnavailableError(f"no answer from Kafka at {kafka.bootstrap}") from None
+            raise client.away() from None
     return made
 
 
 def describe(
-    client: AdminClient, names: Sequence[str], timeout_s: float = 10.0
+    client: Admin, names: Sequence[str], timeout_s: float = 10.0
 ) -> dict[str, tuple[str, int]]:
     """Full name -> (topic id, number of partitions).
 
@@ -60,10 +86,16 @@ def describe(
         try:
             topic = future.result(timeout_s)
         except TimeoutError:
-            raise UnavailableError(f"no answer from Kafka about topic {name}") from None
+            raise client.away() from None
         except KafkaException as e:
-            raise UnavailableError(
-                f"topic {name}: {e}; if it does not exist, run `headrace topics create`"
-            ) from None
+            raise _why_not(client, name, e.args[0]) from None
         out[name] = (str(topic.topic_id), len(topic.partitions))
     return out
+
+
+def _why_not(client: Admin, name: str, error: KafkaError) -> UnavailableError:
+    if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+        return UnavailableError(f"topic {name} does not exist; run `headrace topics create`")
+    if error.code() == KafkaError._TIMED_OUT:  # noqa: SLF001
+        return client.away()
+    return UnavailableError(f"topic {name}: {error.str()}")

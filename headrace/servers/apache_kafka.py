@@ -20,7 +20,7 @@ _PROPERTIES: Final = """\
 process.roles=broker,controller
 node.id=1
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{advertised}
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
 controller.quorum.voters=1@127.0.0.1:{controller}
@@ -70,13 +70,19 @@ def kafka_jars(pom: Path) -> Path:
 
 
 class ApacheKafka(Server):
-    """One node that is broker and controller, on free ports, with its data in `folder`."""
+    """One node that is broker and controller, on free ports, with its data in `folder`.
+
+    Clients are sent to the port `advertised` if something stands in front of the broker there.
+    """
 
     name = "Apache Kafka"
     start_timeout_s = 60.0
 
-    def __init__(self, jars: Path, folder: Path, port: int | None = None) -> None:
+    def __init__(
+        self, jars: Path, folder: Path, port: int | None = None, advertised: int | None = None
+    ) -> None:
         port = port or free_port()
+        self._advertised = advertised or port
         folder.mkdir(parents=True, exist_ok=True)
         self._properties = folder / "server.properties"
         self._data = folder / "data"
@@ -85,14 +91,16 @@ class ApacheKafka(Server):
             "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", f"{jars}{os.sep}*",
         ]  # fmt: skip
         self._properties.write_text(
-            _PROPERTIES.format(port=port, controller=free_port(), data=self._data)
+            _PROPERTIES.format(
+                port=port, advertised=self._advertised, controller=free_port(), data=self._data
+            )
         )
         command = [*self._java, "kafka.Kafka", str(self._properties)]
         super().__init__(command, folder / "kafka.log", port)
 
     @property
     def bootstrap(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"127.0.0.1:{self._advertised}"
 
     def start(self) -> "ApacheKafka":
         """Format the data folder on the first start, then serve."""

@@ -176,12 +176,12 @@ def test_a_child_that_fails_or_dies_is_said_and_leaves_nothing(tmp_path: Path) -
     def fail() -> None:
         raise RuntimeError("no room")
 
-    with pytest.raises(OSError, match="no room"):
-        background.in_child(fail).wait()
-    with pytest.raises(OSError, match="killed"):
-        background.in_child(lambda: os._exit(3)).wait()
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    for work, why in ((fail, "no room"), (lambda: os._exit(3), "killed")):
+        child = background.in_child(work)
+        with pytest.raises(OSError, match=why):
+            child.wait()
+        with pytest.raises(ChildProcessError):  # nobody is left to be waited for
+            os.waitpid(child.pid, os.WNOHANG)
 
 
 def test_a_removal_that_reached_the_catalog_only_is_made_up_for_at_boot(tmp_path: Path) -> None:
