@@ -19,8 +19,9 @@ from contracts.settings import ApiSettings, IndexSettings, Settings
 from contracts.user_record import user_dtype
 from index_updater import snapshot
 from index_updater.live_index import LiveIndex
+from operators.blobs import from_blobs
 from operators.catalog import Catalog
-from operators.derive import derive, from_blobs
+from operators.derive import derive
 from operators.event_columns import RawMessages, decode_events
 from operators.offsets import slot_key
 from operators.stats_board import StatsBoard

@@ -21,8 +21,9 @@ from contracts.settings import ModelSettings, UserSettings
 from contracts.user_record import user_dtype
 from contracts.videos import Video
 from model_runtime import bundles
+from operators.blobs import from_blobs, to_blobs
 from operators.catalog import Catalog
-from operators.derive import derive, from_blobs
+from operators.derive import derive
 from operators.event_columns import RawMessages, decode_events
 from operators.offsets import slot_key
 from operators.user_fold import UserFold
@@ -75,9 +76,7 @@ class Flow:
         derive(records, self._bundle, self._catalog)
         self._fold(records, columns, {key: self._offset}, NOW_MS)
         marks.append(time.process_time())
-        flat, size = records.tobytes(), self._dtype.itemsize
-        for i, user in enumerate(columns.users):
-            self._blobs[user] = flat[i * size : (i + 1) * size]
+        self._blobs.update(zip(columns.users, to_blobs(records), strict=True))
         marks.append(time.process_time())
         for stage, a, b in zip(STAGES, marks[:-1], marks[1:], strict=True):
             spent.seconds[stage] += b - a

@@ -1,8 +1,8 @@
 """The user's state: one fixed-layout numpy record, so that a batch of users is one array.
 
-The dtype is the whole format: `record.tobytes()` is what Redis holds, and `np.frombuffer` of many
-blobs joined is a table. `BUDGET` says what each part may cost; a test adds it up. A change of any
-field is a new `LAYOUT`, with a conversion on read.
+The dtype is the whole format: what Redis holds is its bytes, packed (`operators.blobs`), and
+`np.frombuffer` of many joined is a table. `BUDGET` says what each part may cost; a test adds it up.
+A change of any field is a new `LAYOUT`, with a conversion on read.
 
 What is open-ended is bounded, with these errors:
 - affinities keep the strongest keys; a new key replaces the weakest, whose mass is lost;
@@ -36,12 +36,12 @@ INTERESTS: Final = 16
 UNKNOWN_AGE: Final = 255
 UNKNOWN_SHARE: Final = 255  # of `hist_share`: the event said nothing about how much was watched
 
-# The first 8 bytes are compared by the compare-and-set script: layout, padding, version.
+# The first 8 bytes are compared by the compare-and-set script: layout, form, version.
 VERSION_AT: Final = (4, 8)
 
 HEAD: Final = [
     ("layout", "<u2"),
-    ("_reserved", "<u2"),
+    ("form", "<u2"),  # of a blob: see operators.blobs; 0 in memory
     ("version", "<u4"),
     ("bundle", "<i8"),  # hash64 of the bundle's id that `hidden` and `vector` belong to
     ("forgotten_ms", "<i8"),  # events at or before it are skipped

@@ -1,45 +1,15 @@
-"""A user's tower state derived from the stored history: for another bundle, or another layout."""
-
-from typing import Any
+"""A user's tower state derived from the stored history: for another bundle, or a new user."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.errors import ConfigError
 from contracts.events import Action
 from contracts.ids import hash64
 from contracts.models import Bundle, StepInputs
-from contracts.user_record import HISTORY, LAYOUT, UNKNOWN_SHARE, new_users
+from contracts.user_record import HISTORY, UNKNOWN_SHARE
 from operators.features.protocol import Records
 from operators.rounds import rounds
 from operators.user_fold import VideoFacts
-
-
-def from_blobs(blobs: list[bytes | None], dtype: np.dtype[Any]) -> Records:
-    """(n,) records; None is a new user, and so is what is too short to be a state.
-
-    The tower's part of a blob of another size is left zero, and its `bundle` 0, so that `derive`
-    sees that it is not this bundle's.
-
-    Raises:
-        ConfigError: a blob of a layout that this release cannot read, and must not overwrite.
-    """
-    size, empty = dtype.itemsize, new_users(1, dtype).tobytes()
-    same = [empty if blob is None or len(blob) != size else blob for blob in blobs]
-    records = np.frombuffer(bytearray().join(same), dtype)  # a bytearray: it may be written
-    head = dtype.fields["hidden"][1] if dtype.fields else 0
-    for i, blob in enumerate(blobs):
-        if blob is not None and len(blob) != size and len(blob) >= head:
-            raw = bytearray(records[i : i + 1].tobytes())
-            raw[:head] = blob[:head]
-            records[i] = np.frombuffer(bytes(raw), dtype)[0]
-            records["bundle"][i] = 0
-    if len(other := np.unique(records["layout"][records["layout"] != LAYOUT])):
-        raise ConfigError(
-            f"user state of layout {other.tolist()}, this release reads {LAYOUT}: run the release "
-            "that wrote it, or delete those keys to fold them again from the log"
-        )
-    return records
 
 
 def derive(records: Records, bundle: Bundle, videos: VideoFacts) -> int:

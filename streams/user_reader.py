@@ -9,7 +9,8 @@ from redis.exceptions import RedisError
 from contracts.errors import ConfigError, UnavailableError
 from contracts.models import Bundle
 from contracts.user_record import user_dtype
-from operators.derive import derive, from_blobs
+from operators.blobs import from_blobs
+from operators.derive import derive
 from operators.user_fold import VideoFacts
 from streams.keys import Keys
 from streams.position_watch import PositionWatch

@@ -10,7 +10,7 @@ import redis
 
 from contracts.errors import FencedError
 from contracts.user_record import VERSION_AT
-from operators.derive import from_blobs
+from operators.blobs import from_blobs, to_blobs
 from operators.features.protocol import Records
 from streams.keys import Keys
 from streams.overlapped import Command, overlapped
@@ -103,12 +103,10 @@ class UserStore:
         starts: range,
     ) -> Iterator[Command]:
         """One EVAL for so many users each; its text is nothing beside the blobs."""
-        size = self._dtype.itemsize
         first, end = VERSION_AT
         for start in starts:
             part = users[start : start + starts.step]
-            flat = records[start : start + starts.step].tobytes()
-            blobs = (flat[at : at + size] for at in range(0, len(flat), size))
+            blobs = to_blobs(records[start : start + starts.step])
             pairs = chain.from_iterable(
                 zip(versions[start : start + len(part)], blobs, strict=True)
             )

@@ -22,8 +22,9 @@ from contracts.topics import EVENTS
 from contracts.user_record import user_dtype
 from headrace.environment import read_settings
 from model_runtime import bundles
+from operators.blobs import from_blobs
 from operators.catalog import Catalog
-from operators.derive import derive, from_blobs
+from operators.derive import derive
 from operators.event_columns import RawMessages, decode_events
 from operators.offsets import slot_key
 from operators.user_fold import UserFold

@@ -13,8 +13,9 @@ from contracts.models import Bundle
 from contracts.profiles import decode_profile
 from contracts.settings import UserSettings
 from contracts.user_record import user_dtype
+from operators.blobs import from_blobs
 from operators.catalog import Catalog
-from operators.derive import derive, from_blobs
+from operators.derive import derive
 from operators.event_columns import RawMessages, decode_events
 from operators.offsets import slot_key
 from operators.profile_fold import fold_profile

@@ -15,8 +15,9 @@ from contracts.user_record import new_users, user_dtype
 from contracts.videos import Video, decode_video
 from index_updater import snapshot
 from model_runtime import bundles
+from operators.blobs import from_blobs
 from operators.catalog import Catalog
-from operators.derive import derive, from_blobs
+from operators.derive import derive
 from operators.event_columns import RawMessages, decode_events
 from operators.features.protocol import Records
 from operators.features.seen import fold_shown
@@ -30,7 +31,7 @@ from tests.faults.world import World
 
 Log = Mapping[int, Sequence[Message]]
 # What a clean fold of the log cannot know: how often it was written, when, and from which offset.
-NOT_COMPARED: Final = ("version", "folded_ms", "newest_ms", "slot_key", "slot_offset", "_reserved")
+NOT_COMPARED: Final = ("version", "folded_ms", "newest_ms", "slot_key", "slot_offset", "form")
 
 
 def bundle() -> Bundle:

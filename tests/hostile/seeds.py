@@ -17,6 +17,7 @@ from contracts.events import Context, Event, encode_event
 from contracts.profiles import Profile, encode_profile
 from contracts.user_record import new_users, user_dtype
 from contracts.videos import Video, VideoVector, encode_vector, encode_video
+from operators.blobs import to_blobs
 from operators.derive import derive
 from operators.video_stats import PartitionStats
 from streams.stats_flow import stat_events
@@ -71,6 +72,11 @@ def blob() -> bytes:
     return bytes(records.tobytes())
 
 
+def packed() -> list[bytes]:
+    dtype = user_dtype(targets.bundle().users.hidden, targets.bundle().users.dim)
+    return to_blobs(np.frombuffer(blob(), dtype))
+
+
 def stored_statistics() -> bytes:
     """The fields of a small partition, framed as the target reads them."""
     columns = decode_batch(_batch("events", [encode_event(EVENT)]), targets.TOLERANCE_MS).events
@@ -103,7 +109,7 @@ def seeds() -> dict[str, list[bytes]]:
         "a_removed_vector": [b"0:17"],
         "statistics": [encode_record(STATS)],
         "a_dead_letter": [encode_dead_letter(letter)],
-        "a_blob": [blob()],
+        "a_blob": [blob(), *packed()],
         "a_stored_position": [b"0:AAAAAAAAAAAAAAAAAAAAAA:1234"],
         "stored_statistics": [stored_statistics()],
         "a_token": [TOKEN.encode()],

@@ -27,8 +27,8 @@ from index_updater.embedding_size import EmbeddingSize
 from index_updater.live_index import LiveIndex
 from index_updater.vector_flow import VectorWriter, decode_videos
 from model_runtime import bundles
+from operators.blobs import from_blobs
 from operators.catalog import Catalog
-from operators.derive import from_blobs
 from operators.describe import describe
 from operators.event_columns import RawMessages
 from operators.features.history import liked_videos

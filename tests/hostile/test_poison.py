@@ -12,7 +12,7 @@ from contracts.events import encode_event
 from contracts.profiles import Profile, encode_profile
 from contracts.user_record import LAYOUT, new_users, user_dtype
 from contracts.videos import decode_vector, encode_vector
-from operators.derive import from_blobs
+from operators.blobs import from_blobs
 from operators.describe import describe
 from operators.video_stats import PartitionStats
 from streams.positions import Stored

@@ -19,7 +19,7 @@ from contracts.user_record import user_dtype
 from contracts.videos import Video, encode_video
 from headrace.flows import FLOWS
 from model_runtime import bundles
-from operators.derive import from_blobs
+from operators.blobs import from_blobs
 from operators.features.protocol import Records
 from streams.kafka import Publisher
 from streams.keys import Keys

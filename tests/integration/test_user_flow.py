@@ -39,7 +39,7 @@ from tests.integration.running import Deployment, deployment, eventually
 
 NOW_MS = 1_790_000_000_000
 # What a clean fold of the log cannot know: how often it was written, when, and from which offset.
-NOT_COMPARED = ("version", "folded_ms", "newest_ms", "slot_key", "slot_offset", "_reserved")
+NOT_COMPARED = ("version", "folded_ms", "newest_ms", "slot_key", "slot_offset", "form")
 
 
 @pytest.fixture
