@@ -6,6 +6,7 @@ under bench/out/cache (or `HEADRACE_BENCH_CACHE`), by its size and by what its c
 delete the folder after a change to the item tower or to how the graph is built.
 """
 
+import fcntl
 import json
 import os
 import shutil
@@ -194,12 +195,15 @@ def big_catalog(n: int, settings: IndexSettings | None = None) -> BigCatalog:
     text = json.dumps([_DRAW, LAYOUT, bundle.id, built_by]).encode()
     cache = Path(os.environ.get("HEADRACE_BENCH_CACHE", OUT / "cache"))
     folder = cache / f"catalog-{n}-{xxhash.xxh3_64_hexdigest(text)[:8]}"
-    if not (folder / "made.json").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        made_ms = int(time.time() * 1000)
-        _make(BigCatalog(World(n, made_ms), folder, bundle), settings)
-        (folder / "made.json").write_text(json.dumps({"made_ms": made_ms}))
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two benchmarks at once make it once
+        if not (folder / "made.json").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            made_ms = int(time.time() * 1000)
+            _make(BigCatalog(World(n, made_ms), folder, bundle), settings)
+            (folder / "made.json").write_text(json.dumps({"made_ms": made_ms}))
     made = json.loads((folder / "made.json").read_text())
     return BigCatalog(World(n, made["made_ms"]), folder, bundle)
 

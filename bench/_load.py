@@ -17,10 +17,11 @@ from typing import Any, Final
 
 import numpy as np
 from confluent_kafka import Producer
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from bench._catalog import World, video_id
-from bench._feeds import closed_loop, open_loop
+from bench._feeds import Asked, closed_loop, open_loop
 from contracts.settings import KafkaSettings
 from contracts.videos import encode_video
 from streams.kafka import producer_config
@@ -80,11 +81,9 @@ def events(viewers: Viewers, seed: int) -> Iterator[tuple[bytes, bytes]]:
             )
 
 
-def new_videos(world: World, first: int, seed: int) -> Iterator[tuple[bytes, bytes]]:
+def new_videos(world: World, seed: int) -> Iterator[tuple[bytes, bytes]]:
     """Key and JSON of one video after the other that is not in the catalog yet, published now."""
-    from msgspec.structs import replace
-
-    number = first
+    number = 0
     while True:
         for like in world.videos(seed * 100 % world.n, seed * 100 % world.n + 1000):
             number += 1
@@ -141,8 +140,32 @@ def produce(
     return done
 
 
+def feeds(said: argparse.Namespace, stopped: Callable[[], bool]) -> Asked:
+    """Feeds at a rate (open loop), or as fast as they come (closed loop)."""
+    rng = np.random.default_rng(said.seed)
+    asked = [
+        f"/v1/recommendations/feed?user_id=u_{u}&limit={said.limit}&language=en"
+        f"&country={COUNTRIES[u % 4]}"
+        for u in rng.integers(0, said.viewers, _DRAWN).tolist()
+    ]
+    if not said.rate:
+        return closed_loop(said.at, asked, said.seconds, said.connections)
+    return open_loop(said.at, asked, said.rate, said.seconds, said.connections, said.seed, stopped)
+
+
+def topic(said: argparse.Namespace, stopped: Callable[[], bool]) -> Sent:
+    """Events, or videos that are new."""
+    world = World(said.videos, time.time_ns() // 1_000_000)
+    made = (
+        events(Viewers(world, said.viewers), said.seed)
+        if said.what == "events"
+        else new_videos(world, said.seed)
+    )
+    return produce(said.at, said.what, made, said.rate, said.seconds, stopped)
+
+
 def main(arguments: Sequence[str]) -> None:
-    """Run one generator."""
+    """Run one generator; SIGTERM ends it in order."""
     parser = argparse.ArgumentParser(prog="bench._load", description=__doc__)
     parser.add_argument("what", choices=["events", "videos", "feeds"])
     parser.add_argument("--at", required=True, help="address of Kafka, or of the API")
@@ -156,34 +179,10 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--limit", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     said = parser.parse_args(arguments)
-    world, started_s = World(said.videos, time.time_ns() // 1_000_000), time.process_time()
-    done: Any
     ended: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: ended.append(number))
-
-    def stopped() -> bool:
-        return bool(ended)
-
-    if said.what == "feeds":
-        rng = np.random.default_rng(said.seed)
-        asked = [
-            f"/v1/recommendations/feed?user_id=u_{u}&limit={said.limit}&language=en"
-            f"&country={COUNTRIES[u % 4]}"
-            for u in rng.integers(0, said.viewers, _DRAWN).tolist()
-        ]
-        if said.rate:
-            done = open_loop(
-                said.at, asked, said.rate, said.seconds, said.connections, said.seed, stopped
-            )
-        else:
-            done = closed_loop(said.at, asked, said.seconds, said.connections)
-    else:
-        made = (
-            events(Viewers(world, said.viewers), said.seed)
-            if said.what == "events"
-            else new_videos(world, 0, said.seed)
-        )
-        done = produce(said.at, said.what, made, said.rate, said.seconds, stopped)
+    started_s = time.process_time()
+    done = (feeds if said.what == "feeds" else topic)(said, lambda: bool(ended))
     done.cpu_s = time.process_time() - started_s
     print(json.dumps(asdict(done)), flush=True)
 

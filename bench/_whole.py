@@ -97,6 +97,7 @@ def serve(
         "HEADRACE_API__PORT": str(port),
         "HEADRACE_API__WORKERS": str(workers),
         "PYTHONPATH": str(code or Path.cwd()),
+        "PYTHONSAFEPATH": "1",  # else the folder that we are in comes first
     }
     process = running.start(name, "serve", **environ)
     url = f"http://127.0.0.1:{port}"
