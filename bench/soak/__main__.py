@@ -19,6 +19,7 @@ from dataclasses import asdict, replace
 from typing import Any, Final
 
 import httpx
+from confluent_kafka import KafkaException
 
 from bench._engine import Engine, engine, until
 from bench._report import OUT, Figure, report
@@ -157,8 +158,16 @@ def _balance(sampler: Sampler) -> list[Figure]:
     """Wait until all has been folded, and account for it; before, freeze what the rest is about."""
     measured = dict(sampler.newest)
     time.sleep(2.0)
+    behind: dict[str, int] = {}
     give_up_s = time.monotonic() + _DRAIN_S
-    while any((behind := sampler.lag.behind()).values()) and time.monotonic() < give_up_s:
+    while time.monotonic() < give_up_s:
+        try:
+            behind = sampler.lag.behind()
+        except KafkaException as e:  # a broker that is starved says so for a moment
+            sampler.totals.failed.append(f"lag: {e!r}")
+        else:
+            if not any(behind.values()):
+                break
         time.sleep(0.2)
     time.sleep(1.0)
     sampler.drained()
@@ -171,7 +180,8 @@ def _report(
     sampler: Sampler, options: argparse.Namespace, balance: list[Figure], interrupted: bool
 ) -> int:
     everything = sampler.recording.series()
-    if not everything:
+    if interrupted and sampler.warm is None:
+        print("soak: that was still the warm-up: nothing to report", file=sys.stderr)
         return 130
     judged = [(s, judge(s.since(options.warm_up))) for s in everything]
     growing = [(s, v) for s, v in judged if v.grows]
@@ -216,7 +226,8 @@ def _headline(options: argparse.Namespace, growing: Sequence[Any], broken: Seque
 
 
 def _plain(series: Series, verdict: Verdict) -> dict[str, Any]:
-    return {"panel": series.panel, "name": series.name, "unit": series.unit, **asdict(verdict)}
+    said = {k: None if v != v else v for k, v in asdict(verdict).items()}  # JSON knows no NaN
+    return {"panel": series.panel, "name": series.name, "unit": series.unit, **said}
 
 
 if __name__ == "__main__":
