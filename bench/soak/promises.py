@@ -82,6 +82,7 @@ def _incidents(sampler: Sampler, now: list[Scrape]) -> list[Figure]:
         "impressions dropped": total(now, "headrace_impressions_dropped_total"),
         "messages lost to retention": total(now, "headrace_messages_lost_total"),
         "batches fenced": total(now, "headrace_fenced_total"),
+        "snapshots that failed": total(now, "headrace_index_snapshots_total", outcome="failed"),
         "records that replicas could not apply": total(now, "headrace_unusable_records_total"),
         "events that the load could not send": sum(
             events.get(key, 0) for key in ("skipped", "refused")

@@ -16,7 +16,7 @@ PANELS: Final[dict[str, tuple[str, Tolerance | None]]] = {
     "Redis per viewer": ("bytes", Tolerance(0.03, 50.0)),
     "Redis per field of the statistics": ("bytes", Tolerance(0.05, 10.0)),
     "open files and sockets": ("handles", Tolerance(0.05, 4.0)),
-    "threads": ("threads", Tolerance(0.0, 1.0)),
+    "threads": ("threads", Tolerance(0.0, 5.0)),  # a pool of the event loop may fill: 6 at most
     "processor": ("% of a core", Tolerance(0.25, 8.0)),
     "lag": ("messages", Tolerance(0.5, 2500.0)),
     "feed": ("ms", Tolerance(0.5, 10.0)),
@@ -28,6 +28,7 @@ PANELS: Final[dict[str, tuple[str, Tolerance | None]]] = {
     "index, work of the maintenance": ("", None),
     "throughput": ("per second", None),
     "load: who there is": ("", None),
+    "snapshots on disk": ("MB", Tolerance(0.2, 4.0)),
     "disk": ("MB", None),
     "collections of the oldest generation": ("since start", None),
 }

@@ -21,6 +21,7 @@ from headrace.dashboard.scraping import read
 
 METRICS_EVERY_S: Final = 2.0  # the API's are summed over files: that costs it some milliseconds
 SLOW_EVERY_S: Final = 10.0
+SNAPSHOTS: Final = "snapshots"
 LOADS: Final = ("load: events", "load: publishing", "load: feeds")
 _HISTOGRAMS: Final = {
     "event to state": "headrace_event_to_state_seconds",
@@ -186,6 +187,8 @@ class Sampler:
         add(work, "tombstones, %", at_s, 100 * total(api, "headrace_index_tombstone_ratio"))
         add(work, "tail, rows", at_s, total(api, "headrace_index_tail_rows"))
         add(work, "rebuilds so far", at_s, total(api, "headrace_index_rebuilds_total"))
+        taken = total(api, "headrace_index_snapshots_total", outcome="taken")
+        add(work, "snapshots so far", at_s, taken)
         for name in FLOWS:
             scrape = [self.newest[self._urls[name]]]
             collected = total(scrape, "python_gc_collections_total", generation="2")
@@ -241,10 +244,13 @@ class Sampler:
             panel = "Redis per field of the statistics"
             add(panel, "mean", at_s, self._stats_bytes / fields)
             add("load: who there is", "fields of the statistics", at_s, fields)
-        for name, folder in (("Kafka's log", "kafka"), ("Redis' append-only file", "redis")):
-            files = (self._engine.folder / folder).rglob("*")
-            size = sum(_size(path) for path in files)
-            add("disk", name, at_s, size / 1e6)
+        for panel, name, folder in (
+            ("disk", "Kafka's log", "kafka"),
+            ("disk", "Redis' append-only file", "redis"),
+            ("snapshots on disk", "all of them", SNAPSHOTS),
+        ):
+            size = sum(_size(path) for path in (self._engine.folder / folder).rglob("*"))
+            add(panel, name, at_s, size / 1e6)
 
 
 def _size(path: Path) -> int:
