@@ -286,3 +286,28 @@ def test_an_id_table_is_a_dictionary(changes: list[tuple[int, int]]) -> None:
     batch.put(np.array([k for k, _ in puts], np.int64), np.array([v for _, v in puts], np.int32))
     assert batch.get(keys).tolist() == [dict(puts).get(k, -1) for k in keys.tolist()]
     assert len(batch) == len(dict(puts))
+
+
+def test_rows_that_were_looked_up_before_say_whether_they_still_hold_their_videos() -> None:
+    catalog = Catalog(DIM)
+    put(catalog, *(Video(f"v{i}", NOW_MS) for i in range(4)))
+    ids = np.array([hash64(f"v{i}") for i in range(4)], np.int64)
+    rows = catalog.rows_of(ids)
+    assert catalog.still_at(rows, ids).all()
+    catalog.remove("v2")
+    put(catalog, Video("v3", NOW_MS + 1, title="changed"))
+    assert catalog.still_at(rows, ids).tolist() == [True, True, False, True]
+    assert not catalog.still_at(np.array([-1, rows[0]]), np.array([0, 77], np.int64)).any()
+
+
+def test_the_newest_are_those_of_the_last_write_however_often_they_are_asked_for() -> None:
+    catalog = Catalog(DIM)
+    for i in range(700):
+        put(catalog, Video(f"v{i}", NOW_MS + i))
+        if i % 100 == 0:
+            assert catalog.newest(1).tolist() == [hash64(f"v{i}")]
+    assert len(catalog.newest(3)) == 3
+    assert len(catalog.newest(650)) == 650
+    catalog.newest(2)[:] = 0  # what is given away is the caller's
+    catalog.remove("v699")
+    assert catalog.newest(2).tolist() == [hash64("v698"), hash64("v697")]

@@ -1,0 +1,37 @@
+"""A search may cost less than the index would spend; that is nobody else's business."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.settings import IndexSettings
+from index_updater.live_index import LiveIndex
+
+DIM, K = 16, 10
+F32 = NDArray[np.float32]
+
+
+def unit(n: int, seed: int) -> F32:
+    x = np.random.default_rng(seed).standard_normal((n, DIM)).astype(np.float32)
+    out: F32 = x / np.linalg.norm(x, axis=1, keepdims=True)
+    return out
+
+
+def test_searches_of_different_effort_beside_each_other_each_get_their_own() -> None:
+    index, queries = LiveIndex(DIM, IndexSettings(ef_search=400)), unit(300, 2)
+    index.upsert(np.arange(6000), unit(6000, 1))
+    while index.maintain():
+        pass
+
+    def search(effort: int) -> list[list[int]]:
+        return [index.search(query, K, effort)[0].tolist() for query in queries]
+
+    little, usual = search(K), search(0)
+    assert little != usual  # else nothing below could fail
+    exact = [index.search_exact(query, K)[0].tolist() for query in queries]
+    found = [len(set(a) & set(b)) for a, b in zip(usual, exact, strict=True)]
+    assert np.mean(found) / K > 0.98
+    with ThreadPoolExecutor(4) as pool:
+        for effort, answers in [(e, pool.submit(search, e)) for e in (K, 0, K, 0)]:
+            assert answers.result() == (usual if effort == 0 else little)
