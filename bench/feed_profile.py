@@ -4,8 +4,9 @@ The serving process without its servers (`bench._rig`): nothing else runs in it,
 time of its one thread is counted, so that a busy machine matters little. Three looks:
 
 - layers, by clocks around them: the ASGI call, in it the engine, in it the steps of the funnel;
-- kinds, by cProfile: hnswlib, calls into numpy, and the rest, which is the interpreter (operators
-  between arrays are in the rest: the profiler does not see them as calls);
+- kinds, by cProfile, as shares of the profiled time: hnswlib, calls into numpy, and the rest, which is
+  the interpreter and the framework. Two errors pull against each other: the profiler makes calls
+  dearer, and does not see operators between arrays, which it counts as the interpreter;
 - what hydrating, filtering, scoring and re-ranking cost at 32 and at 512 candidates: the part that
   does not grow with the candidates is calls and bookkeeping, and that is what a compiled loop over
   rows could save at most.
@@ -93,7 +94,7 @@ async def call(app: Any, n: int, viewers: int, costs: list[float]) -> None:
 
 
 async def kinds(deps: Dependencies, feeds: int, viewers: int) -> dict[str, float]:
-    """Seconds a feed inside hnswlib and inside numpy, as cProfile sees them."""
+    """Shares of hnswlib and of numpy, as cProfile sees them, and calls a feed."""
     app = create_app(deps)
     profile = cProfile.Profile(timer=_clock)
     profile.enable()
@@ -102,12 +103,13 @@ async def kinds(deps: Dependencies, feeds: int, viewers: int) -> dict[str, float
     profile.disable()
     out = {"hnswlib": 0.0, "numpy": 0.0, "calls": 0.0}
     stats: Any = pstats.Stats(profile)
+    whole_s = stats.total_tt
     for (file, _, name), (_, calls, own_s, _, _) in stats.stats.items():
         out["calls"] += calls / feeds
         if "knn_query" in name:
-            out["hnswlib"] += own_s / feeds
+            out["hnswlib"] += own_s / whole_s
         elif "numpy" in name or "/numpy/" in file:
-            out["numpy"] += own_s / feeds
+            out["numpy"] += own_s / whole_s
     return out
 
 
@@ -145,7 +147,7 @@ async def measure(deps: Dependencies, feeds: int, viewers: int) -> list[Figure]:
     whole = at["HTTP, all"]
     fixed = few - (many - few) * 32 / (512 - 32)
     steps = sum(at[stage] for stage in ("source", "hydrate", "filter", "score", "rerank"))
-    hnsw, numpy = found["hnswlib"] * 1000, found["numpy"] * 1000
+    hnsw, numpy = found["hnswlib"] * whole, found["numpy"] * whole
     out = [Figure("a feed over ASGI", whole, "ms")]
     parts = {
         "layer: framework (routing, parameters, response)": whole
