@@ -1,7 +1,8 @@
 """What a feed cannot do without, and nothing else: the floor that the funnel is held against.
 
-One read of Redis, one query of the graph, gathers of facts, vectors and counts of the candidates,
-the ranker, MMR: each on the data that the engine has, called as directly as numpy and hnswlib allow.
+One read of Redis and its unpacking, one query of the graph, gathers of facts, vectors and counts of
+the candidates, the ranker, MMR: each on the data that the engine has, called as directly as numpy and
+hnswlib allow.
 """
 
 import time
@@ -19,6 +20,7 @@ from contracts.batch import CandidateBatch
 from contracts.settings import FeedSettings, IndexSettings
 from contracts.user_record import user_dtype
 from index_updater.snapshot_files import current
+from operators.blobs import from_blobs
 from streams.keys import Keys
 
 CANDIDATES: Final = 500
@@ -59,10 +61,10 @@ class Kernels:
         """
         at = [time.perf_counter()]
         blob: Any = self.client.get(self.keys.user(user_id))
+        state = from_blobs([blob], self._users)[0]
         at.append(time.perf_counter())
         if blob is None:
             raise LookupError(user_id)
-        state = np.frombuffer(blob, self._users)[0]
         remembered = int(state["watched_n"].sum()) + int(state["shown_n"].sum())
         wanted = self._feed.two_tower + min(remembered, self._feed.two_tower)
         query = state["vector"].astype(np.float32)

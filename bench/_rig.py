@@ -19,7 +19,7 @@ from contracts.settings import ApiSettings, IndexSettings, Settings
 from contracts.user_record import user_dtype
 from index_updater import snapshot
 from index_updater.live_index import LiveIndex
-from operators.blobs import from_blobs
+from operators.blobs import from_blobs, to_blobs
 from operators.catalog import Catalog
 from operators.derive import derive
 from operators.event_columns import RawMessages, decode_events
@@ -114,7 +114,7 @@ def _fold(
     records = from_blobs([None] * len(columns.users), users.dtype)
     derive(records, big.bundle, catalog)
     UserFold(big.bundle, catalog, settings.user)(records, columns, {source: 0}, now_ms())
-    users.blobs = {name: records[i].tobytes() for i, name in enumerate(columns.users)}
+    users.blobs = dict(zip(columns.users, to_blobs(records), strict=True))
 
 
 def _board(people: Viewers, catalog: Catalog, settings: Settings) -> StatsBoard:

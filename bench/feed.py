@@ -196,7 +196,9 @@ def main(arguments: Sequence[str] = ()) -> None:
     parser.add_argument("--workers", type=int, default=1, help="processes of the API")
     parser.add_argument("--seconds", type=float, default=8, help="of each part of a turn")
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--against", type=Path, help="a checkout of another commit")
+    parser.add_argument(
+        "--against", type=Path, help="a checkout of another commit that reads the same state"
+    )
     said = parser.parse_args(arguments)
     big = big_catalog(said.videos)
     with engine() as running:
