@@ -244,6 +244,8 @@ class Catalog:
             rows.titles[number] = video.title
             rows.thumbnails[number] = video.thumbnail_url
         rows.records[numbers] = records
+        if self._countries.crowded:
+            self._countries.sweep(rows.records["countries"][: self._used])
         self._table.put(ids[new], numbers[new])
         for video in ids[new].tolist():
             self._removed.forget(video)

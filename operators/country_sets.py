@@ -1,4 +1,8 @@
-"""Where a video may be shown: rows share the few distinct sets of countries, one bit a country."""
+"""Where a video may be shown: rows share the few distinct sets of countries, one bit a country.
+
+Licences come and go, so a set that no row has any more makes room: else a catalog that turns over
+would collect every set that there ever was.
+"""
 
 from collections.abc import Sequence
 from typing import Final
@@ -12,11 +16,16 @@ from contracts.ids import pack_country
 
 EVERYWHERE: Final = 0
 NOWHERE: Final = 1
+_CROWDED: Final = 4096  # sets beyond twice those that were in use, before it is worth a look
 Words = NDArray[np.uint64]
 
 
 class CountrySets:
-    """Set number -> bits. One writer, readers without a lock; a number keeps its meaning."""
+    """Set number -> bits. One writer, readers without a lock; a number keeps its meaning in use.
+
+    A number that is found unused is given again only after the next look: who read it from a row
+    just before has long asked what it means.
+    """
 
     def __init__(self) -> None:
         self._words: Words = np.zeros((16, COUNTRY_WORDS), np.uint64)
@@ -26,6 +35,10 @@ class CountrySets:
             self._words[NOWHERE].tobytes(): NOWHERE,
         }
         self._seen: dict[tuple[str, ...], int] = {(): EVERYWHERE}
+        self._end = len(self._numbers)  # numbers from here on were never given
+        self._kept = len(self._numbers)
+        self._free: list[int] = []
+        self._resting: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -48,28 +61,52 @@ class CountrySets:
         word, bit = divmod(at, 64)
         return np.asarray((self._words[numbers, word] >> np.uint64(bit)) & np.uint64(1), np.bool_)
 
+    @property
+    def crowded(self) -> bool:
+        """Whether there may be many that no row has any more."""
+        return len(self._numbers) > 2 * self._kept + _CROWDED
+
+    def sweep(self, used: NDArray[np.int32]) -> None:
+        """Forget every set but those of `used`, which names all that any row has."""
+        keep = {EVERYWHERE, NOWHERE, *np.unique(used).tolist()}
+        self._numbers = {bits: number for bits, number in self._numbers.items() if number in keep}
+        self._seen = {(): EVERYWHERE}
+        unused = set(range(self._end)) - keep
+        self._free, self._resting = sorted(unused & self._resting), unused - self._resting
+        self._resting |= set(self._free)
+        self._kept = len(self._numbers)
+
     def state(self) -> Words:
         """(m, 12) uint64, row number = set number."""
-        return self._words[: len(self._numbers)].copy()
+        return self._words[: self._end].copy()
 
     @classmethod
     def restore(cls, words: Words) -> "CountrySets":
         """The sets of `state`, with the same numbers."""
         sets = cls()
-        for row in words[2:]:
-            sets._number(row)
+        sets._words, sets._end = words.astype(np.uint64), len(words)
+        for number, row in enumerate(sets._words):
+            sets._numbers.setdefault(row.tobytes(), number)
         return sets
 
     def _number(self, bits: Words) -> int:
         key = bits.tobytes()
         number = self._numbers.get(key)
         if number is None:
-            number = len(self._numbers)
-            if number == len(self._words):
-                self._words = np.concatenate([self._words, np.zeros_like(self._words)])
+            number = self._next()
             self._words[number] = bits
             self._numbers[key] = number
         return number
+
+    def _next(self) -> int:
+        if self._free:
+            number = self._free.pop()
+            self._resting.discard(number)
+            return number
+        if self._end == len(self._words):
+            self._words = np.concatenate([self._words, np.zeros_like(self._words)])
+        self._end += 1
+        return self._end - 1
 
 
 def _position(country: int) -> int | None:

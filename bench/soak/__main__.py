@@ -102,7 +102,7 @@ def _start(running: Engine) -> dict[str, str]:
     snapshots = str(running.folder / SNAPSHOTS)
     urls["API"] = running.serve(HEADRACE_INDEX__SNAPSHOT_DIR=snapshots) + "/metrics"
     for flow in FLOWS:
-        until(lambda url=urls[flow]: _answers(url), 60, f"{flow} to serve its metrics")  # type: ignore[misc]
+        until(lambda url=urls[flow]: _answers(url), 300, f"{flow} to serve its metrics")  # type: ignore[misc]
     return urls
 
 

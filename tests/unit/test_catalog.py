@@ -311,3 +311,29 @@ def test_the_newest_are_those_of_the_last_write_however_often_they_are_asked_for
     catalog.newest(2)[:] = 0  # what is given away is the caller's
     catalog.remove("v699")
     assert catalog.newest(2).tolist() == [hash64("v698"), hash64("v697")]
+
+
+def pairs(n: int) -> tuple[str, str, str]:
+    """The n-th set of three countries, another one for each n below 10,000."""
+    codes = [f"{a}{b}" for a in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" for b in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"]
+    return codes[n % 100], codes[100 + n // 100 % 100], codes[300]
+
+
+def test_licences_that_nobody_has_any_more_make_room_for_those_that_come() -> None:
+    catalog, live = Catalog(DIM), {}
+    for n in range(0, 20_000, 500):
+        batch = [
+            Video(
+                f"v{i}", NOW_MS, countries=(*pairs((n + i) % 10_000), f"Z{chr(65 + n // 10_000)}")
+            )
+            for i in range(500)
+        ]
+        put(catalog, *batch, version=(0, n))
+        live = {v.video_id: v for v in batch}
+    assert_holds(catalog, live)
+    assert len(catalog.state()["country_sets"]) < 12_000
+    again = Catalog.restore(catalog.state())
+    assert_holds(again, live)
+    changed = [Video(name, NOW_MS, countries=("DE",)) for name in live]
+    put(again, *changed, version=(0, 10**6))
+    assert_holds(again, {v.video_id: v for v in changed})
