@@ -65,6 +65,7 @@ class SlowProxy:
         for one in (source, sink):
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
+        source.close()  # each is the source of one thread
 
     def _trickle(self, sink: socket.socket, data: bytes) -> None:
         time.sleep(self.delay_s)
