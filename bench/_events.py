@@ -7,6 +7,7 @@ from typing import Final, cast
 
 import numpy as np
 from confluent_kafka import Producer
+from numpy.typing import NDArray
 from redis import Redis
 
 from bench._engine import Engine, until
@@ -34,22 +35,31 @@ class Crowd:
     people: int = 50_000
     videos: int = 10_000
 
-    def events(self, n: int, seed: int = 1, begin_ms: int | None = None) -> Iterator[Keyed]:
-        """`n` events over a day of event time that ends now, or begins at `begin_ms`; ~250 bytes."""
+    def draw(self, n: int, seed: int) -> NDArray[np.int64]:
+        """(4, n): person, video, type and watched milliseconds of events."""
         rng = np.random.default_rng(seed)
         weight = 1 / (np.arange(self.people) + 20.0)
-        draw = np.searchsorted(np.cumsum(weight / weight.sum()), rng.random(n))
-        begin = int(time.time() * 1000) - _DAY_MS if begin_ms is None else begin_ms
-        stamps = begin + np.arange(n) * _DAY_MS // n - rng.integers(0, _LATE_MS, n)
-        columns = (
-            draw.clip(0, self.people - 1).tolist(),
-            rng.integers(0, self.videos, n).tolist(),
-            rng.choice(len(TYPES), n, p=SHARES).tolist(),
-            rng.integers(0, 30_000, n).tolist(),
-            stamps.tolist(),
+        person = np.searchsorted(np.cumsum(weight / weight.sum()), rng.random(n))
+        return np.stack(
+            [
+                person.clip(0, self.people - 1),
+                rng.integers(0, self.videos, n),
+                rng.choice(len(TYPES), n, p=SHARES),
+                rng.integers(0, 30_000, n),
+            ]
         )
-        for i, (person, video, kind, watched, at_ms) in enumerate(zip(*columns, strict=True)):
-            yield b"u%07d" % person, event(seed << 64 | i, person, video, kind, watched, at_ms)
+
+    def events(self, n: int, seed: int = 1) -> Iterator[Keyed]:
+        """`n` events over a day of event time that ends now; ~250 bytes each."""
+        late = np.random.default_rng(seed + 1).integers(0, _LATE_MS, n)
+        begin = int(time.time() * 1000) - _DAY_MS
+        stamps = (begin + np.arange(n) * _DAY_MS // n - late).tolist()
+        for i, (person, video, kind, watched) in enumerate(self.draw(n, seed).T.tolist()):
+            yield b"u%07d" % person, event(seed << 64 | i, person, video, kind, watched, stamps[i])
+
+    def most(self, n: int, seed: int = 1) -> int:
+        """How many of those `n` events the busiest person has."""
+        return int(np.bincount(self.draw(n, seed)[0]).max())
 
     def catalogue(self) -> Iterator[Keyed]:
         """All videos, each of the category that its events name."""

@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 from confluent_kafka import Producer
 
 from bench._engine import Engine
-from bench._events import SHARES, TYPES, Crowd, event
+from bench._events import Crowd, event
 from contracts.topics import EVENTS
 from headrace.environment import read_settings
+from headrace.servers.tether import tethered
 from streams.kafka import producer_config
 
 _REST_S = 0.001
@@ -30,15 +30,7 @@ class Pacer:
 
     def __init__(self, producer: Producer, topic: str, crowd: Crowd, seed: int) -> None:
         self._producer, self._topic = producer, topic
-        self._seed, rng, n = seed, np.random.default_rng(seed), 1 << 16
-        weight = 1 / (np.arange(crowd.people) + 20.0)
-        people = np.searchsorted(np.cumsum(weight / weight.sum()), rng.random(n))
-        self._drawn = (
-            people.clip(0, crowd.people - 1).tolist(),
-            rng.integers(0, crowd.videos, n).tolist(),
-            rng.choice(len(TYPES), n, p=SHARES).tolist(),
-            rng.integers(0, 30_000, n).tolist(),
-        )
+        self._seed, self._drawn = seed, crowd.draw(1 << 16, seed).T.tolist()
         self.sent = 0
 
     def run(self, rate: float, seconds: float) -> float:
@@ -54,8 +46,7 @@ class Pacer:
         return latest
 
     def _one(self) -> None:
-        i = self.sent % len(self._drawn[0])
-        person, video, kind, watched = (column[i] for column in self._drawn)
+        person, video, kind, watched = self._drawn[self.sent % len(self._drawn)]
         at_ms = time.time_ns() // 1_000_000
         value = event(self._seed << 64 | self.sent, person, video, kind, watched, at_ms)
         self._producer.produce(self._topic, value, b"u%07d" % person)
@@ -69,7 +60,7 @@ def paced(
     """Events flow during the block, which ends with them; what was sent is filled in at its end."""
     words = [str(word) for word in (rate, seconds, crowd.people, crowd.videos)]
     child = subprocess.Popen(
-        [sys.executable, "-m", "bench._pace", *words],
+        tethered([sys.executable, "-m", "bench._pace", *words]),
         env=engine.environ | environ,
         stdout=subprocess.PIPE,
         text=True,

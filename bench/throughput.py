@@ -3,7 +3,8 @@
 One topic of JSON events on Apache Kafka (50,000 people by Zipf, 10,000 videos that the catalog knows) is
 folded from its beginning by each contender in turn, round after round; figures are medians. Each
 runs in a process of its own beside Kafka and Redis (append-only file, synced each second), which is
-empty at each start. What comes before the first finished batch (start, catalog) is not timed.
+empty at each start. What comes before the first finished batch (start, catalog) is not timed. One run
+of the bare loop before all, which warms the broker up, is thrown away.
 
 - headrace: `headrace stream user-state`: whole user state and tower step, durable in Redis, positions
   moved. Timed from its stored positions; afterwards the states must hold every event exactly once.
@@ -27,6 +28,7 @@ from bench._engine import Engine, engine
 from bench._events import Crowd, fill, publish
 from bench._folding import PHASES, Cost, check_counts, fold, fresh_redis, median
 from bench._report import Figure, progress, report
+from headrace.servers.tether import tethered
 
 ROOT: Final = Path(__file__).parent.parent
 PEERS: Final = ROOT / ".venv-peers" / "bin" / "python"
@@ -46,11 +48,17 @@ def bare(running: Engine, events: int) -> Cost:
     return _cost(said, spent[0] / events * 1e6, spent[1] / events * 1e6)
 
 
-def peer(running: Engine, python: Path | str, module: str, *arguments: str) -> Cost:
-    """A peer on the same topic; it must have seen every event."""
+def peer(running: Engine, events: int, python: Path | str, module: str, *arguments: str) -> Cost:
+    """A peer on the same topic.
+
+    Raises:
+        ValueError: it has not seen every event, or the busiest person's state misses some.
+    """
     broker = running.kafka.process.pid
     before = running.cpu_s(broker)
     said = told([str(python), "-m", module, running.kafka.bootstrap, "events", *arguments])
+    if (said["events"], said["most"]) != (events, Crowd().most(events)):
+        raise ValueError(f"{module} has folded {said}, which is not {events} events")
     return _cost(said, 0.0, (running.cpu_s(broker) - before) / said["events"] * 1e6)
 
 
@@ -61,7 +69,7 @@ def told(command: Sequence[str], environ: Mapping[str, str] | None = None) -> di
         RuntimeError: it failed; with the end of what it said.
     """
     done = subprocess.run(
-        command,
+        tethered(list(command)),
         env=os.environ if environ is None else environ,
         cwd=ROOT,
         capture_output=True,
@@ -94,10 +102,12 @@ def measure(
     contenders: dict[str, Callable[[], Cost]] = {
         OURS: lambda: fold(running, events),
         BARE: lambda: bare(running, events),
-        QUIX: lambda: peer(running, PEERS, "bench.peers.quix", str(events)),
-        BYTEWAX: lambda: peer(running, sys.executable, "bench.peers.idiomatic"),
+        QUIX: lambda: peer(running, events, PEERS, "bench.peers.quix", str(events)),
+        BYTEWAX: lambda: peer(running, events, sys.executable, "bench.peers.idiomatic"),
     }
     runs: dict[str, list[Cost]] = {name: [] for name in contenders if name in wanted}
+    progress("warming the broker up")
+    bare(running, events)
     for turn in range(rounds):
         for name, costs in runs.items():
             progress(f"round {turn + 1} of {rounds}: {name}")
