@@ -135,7 +135,7 @@ def _world(options: argparse.Namespace, running: Engine, api: str) -> World:
         return bool(total([scrape], "headrace_index_videos") >= options.videos)
 
     until(there, 300, f"{options.videos} videos to be retrievable", running.processes["api"])
-    began_s = time.time() + 3  # the generators have to start
+    began_s = time.time() + 6  # the generators have to start
     return replace(world, began_s=began_s, ends_s=began_s + 60 * options.minutes)
 
 
@@ -149,7 +149,7 @@ def _load(
         running.processes[name].start()
     measured_s = 60 * options.minutes - options.warm_up
     window_s = max(3.0, min(10.0, measured_s / 30))
-    return Sampler(running, urls, window_s, options.warm_up)
+    return Sampler(running, world, urls, window_s, options.warm_up)
 
 
 def _watch(sampler: Sampler, world: World) -> None:
@@ -208,6 +208,7 @@ def _report(
         verdicts=[_plain(s, v) for s, v in judged],
         series=promises.plain(everything),
         samples_failed=sampler.totals.failed,
+        load=sampler.totals.said,
         tolerances={panel: str(tolerance) for panel, (_, tolerance) in PANELS.items()},
     )  # fmt: skip
     chart.draw(OUT, judged, options.warm_up, head)

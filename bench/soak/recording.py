@@ -15,7 +15,7 @@ PANELS: Final[dict[str, tuple[str, Tolerance | None]]] = {
     "memory of Redis": ("MB", None),
     # A state is stored packed, and grows until its history is full: some 50 events a viewer.
     "Redis per viewer": ("bytes", Tolerance(0.25, 100.0)),
-    "Redis per field of the statistics": ("bytes", Tolerance(0.05, 10.0)),
+    "Redis without the viewers": ("MB", Tolerance(0.1, 8.0)),
     "open files and sockets": ("handles", Tolerance(0.05, 4.0)),
     "threads": ("threads", Tolerance(0.0, 5.0)),  # a pool of the event loop may fill: 6 at most
     "processor": ("% of a core", Tolerance(0.25, 8.0)),

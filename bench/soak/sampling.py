@@ -16,11 +16,13 @@ from bench._engine import Engine
 from bench.soak.lag import FLOWS, Lag, sources
 from bench.soak.recording import Recording
 from bench.soak.watching import Look, Shares, Watched
+from bench.soak.world import World, viewer_id
 from headrace.dashboard.histograms import Scrape, buckets, quantile, since, total
 from headrace.dashboard.scraping import read
 
 METRICS_EVERY_S: Final = 2.0  # the API's are summed over files: that costs it some milliseconds
 SLOW_EVERY_S: Final = 10.0
+_ASKED: Final = 64  # viewers, evenly spread, whose state is weighed
 SNAPSHOTS: Final = "snapshots"
 LOADS: Final = ("load: events", "load: publishing", "load: feeds")
 _HISTOGRAMS: Final = {
@@ -69,9 +71,15 @@ class Sampler:
     """Samples an engine; `window_s` is the span of one quantile."""
 
     def __init__(
-        self, engine: Engine, urls: Mapping[str, str], window_s: float, warm_s: float
+        self,
+        engine: Engine,
+        world: World,
+        urls: Mapping[str, str],
+        window_s: float,
+        warm_s: float,
     ) -> None:
-        self._engine, self._urls, self._window_s, self._warm_s = engine, urls, window_s, warm_s
+        self._engine, self._world, self._urls = engine, world, urls
+        self._window_s, self._warm_s = window_s, warm_s
         self.recording, self.totals = Recording(), Totals()
         self._http = httpx.Client(timeout=2.0, trust_env=False)
         self._redis: Redis = engine.client()
@@ -82,7 +90,6 @@ class Sampler:
         self._next: dict[str, float] = {}
         self._window: tuple[float, dict[str, Scrape]] | None = None
         self._recent: dict[str, list[float]] = {"feed": [], "event to feed": []}
-        self._stats_bytes = 0.0
         self._empty_bytes = float(self._redis.info("memory")["used_memory_startup"])
         self.warm: dict[str, Scrape] | None = None
         self.newest: dict[str, Scrape] = {}
@@ -131,9 +138,8 @@ class Sampler:
     def _look(self, at_s: float) -> None:
         looks = {name: process.look() for name, process in self._watched.items()}
         self.totals.ended |= {n for n, look in looks.items() if look is None} - set(LOADS)
-        if (api := looks["API"]) and api.pids != self._workers:
-            if self._workers:
-                self.totals.ended.add("a worker of the API")
+        if api := looks["API"]:
+            self.totals.ended |= {f"process {pid} of the API" for pid in self._workers - api.pids}
             self._workers = api.pids
         add = self.recording.add
         for name, look in looks.items():
@@ -226,24 +232,23 @@ class Sampler:
         add = self.recording.add
         add("memory of Redis", "in use", at_s, used / 1e6)
         add("load: who there is", "viewers with a state", at_s, users)
-        if users and self._stats_bytes:
-            each = (used - self._empty_bytes - self._stats_bytes) / users
-            add("Redis per viewer", "without the statistics", at_s, each)
+        there = self._world.viewers_at(self._world.began_s + at_s)
+        pipe = self._redis.pipeline(transaction=False)
+        for number in there[:: max(len(there) // _ASKED, 1)]:
+            pipe.memory_usage(self._engine.keys.user(viewer_id(number)))
+        sizes = [size for size in pipe.execute() if size]
+        if sizes:
+            each = float(np.mean(sizes))
+            add("Redis per viewer", f"mean of {_ASKED}", at_s, each)
+            rest = used - self._empty_bytes - each * users
+            add("Redis without the viewers", "statistics, buffers", at_s, rest / 1e6)
 
     def _slow(self, at_s: float) -> None:
         keys, pipe = self._engine.keys, self._redis.pipeline(transaction=False)
         for source in [s for topic in FLOWS["video-stats"] for s in sources(topic)]:
-            pipe.memory_usage(keys.stats(source), samples=50)
             pipe.hlen(keys.stats(source))
-        answers = pipe.execute()
-        self._stats_bytes = float(sum(size or 0 for size in answers[::2]))
-        fields = sum(answers[1::2])
         add = self.recording.add
-        add("memory of Redis", "of it statistics of videos", at_s, self._stats_bytes / 1e6)
-        if fields:
-            panel = "Redis per field of the statistics"
-            add(panel, "mean", at_s, self._stats_bytes / fields)
-            add("load: who there is", "fields of the statistics", at_s, fields)
+        add("load: who there is", "fields of the statistics", at_s, sum(pipe.execute()))
         for panel, name, folder in (
             ("disk", "Kafka's log", "kafka"),
             ("disk", "Redis' append-only file", "redis"),
