@@ -26,3 +26,7 @@ class Keys:
     def stats(self, source: str) -> str:
         """Hash: statistics of one source partition; `position` is the offset they contain."""
         return f"{self.namespace}:{{{self.bucket}}}:stats:{source}"
+
+    def stats_journal(self, source: str, name: str) -> str:
+        """Hash: a change of such statistics, see `streams.stats_store`."""
+        return f"{self.stats(source)}:journal:{name}"

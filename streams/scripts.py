@@ -43,14 +43,26 @@ return {}
 )
 
 # KEYS: one hash whose field 'position' is the offset that it contains.  ARGV: 1, 'position',
-# expected, new position, number of fields to delete, those fields, then (field, value)...
+# expected, new position, number of fields to delete, those fields, then (field, value)...; at most
+# some thousands: Lua unpacks them onto its stack.
 WRITE_HASH: Final = (
     _CHECK
     + """
 local gone = tonumber(ARGV[at + 1])
-for i = at + 2, at + 1 + gone do redis.call('HDEL', KEYS[1], ARGV[i]) end
-for i = at + 2 + gone, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+if gone > 0 then redis.call('HDEL', KEYS[1], unpack(ARGV, at + 2, at + 1 + gone)) end
+if #ARGV > at + 1 + gone then redis.call('HSET', KEYS[1], unpack(ARGV, at + 2 + gone)) end
 redis.call('HSET', KEYS[1], 'position', ARGV[at])
+return {}
+"""
+)
+# KEYS: the hash as above, the journal to commit, the one before it (worked in; may be the same).
+# ARGV: 1, 'position', expected, new position.
+COMMIT_JOURNAL: Final = (
+    _CHECK
+    + """
+if redis.call('PERSIST', KEYS[2]) == 0 then return redis.error_reply('ERR the journal is gone') end
+redis.call('HSET', KEYS[1], 'position', ARGV[at], 'journal', KEYS[2])
+if KEYS[3] ~= KEYS[2] then redis.call('UNLINK', KEYS[3]) end
 return {}
 """
 )

@@ -1,13 +1,15 @@
 """The statistics flow: events and impressions -> partial states per source partition.
 
-Every second (a setting) each partition's changed rows are published as states and then written, with
-the offset that they contain, in one Redis transaction. What was folded since is folded again after a
+Every second (a setting) each partition's changed rows are published as states and then stored, as one
+with the offset that they contain (`streams.stats_store`). What was folded since is folded again after a
 crash; what was published again is the same state. Malformed messages are the user flow's to bury.
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -25,7 +27,7 @@ from streams.kafka import Publisher
 from streams.keys import Keys
 from streams.positions import Stored
 from streams.reader import Batch, PartitionReader
-from streams.scripts import FENCED, WRITE_HASH
+from streams.stats_store import StatsStore
 
 FLOW: Final = "video-stats"
 TOPICS: Final = ("events", "impressions")
@@ -61,9 +63,8 @@ class StatsWriter:
         publisher: Publisher,
         reader: PartitionReader,
     ) -> None:
-        self._client, self._keys, self._settings = client, keys, settings
+        self._store, self._settings = StatsStore(client, keys), settings
         self._publisher, self._reader = publisher, reader
-        self._script = client.register_script(WRITE_HASH)
         self._state: dict[str, PartitionStats] = {}
         self._before: dict[str, str] = {}
         self._after: dict[str, Stored] = {}
@@ -108,10 +109,8 @@ class StatsWriter:
         for source, before in batch.before.items():
             if source in self._state:
                 continue
-            fields: dict[bytes, bytes] = dict(self._client.hgetall(self._keys.stats(source)))  # type: ignore[arg-type]
-            if fields.pop(b"position", b"") != before.encode():
-                self._forget()
-                raise FencedError(f"{source}: the stored statistics are not of {before!r}")
+            with self._memory_dropped_if_fenced():
+                fields = self._store.load(source, before)
             self._state[source] = PartitionStats.restore(source, self._settings.stats, fields)
 
     def _fold(self, batch: StatsBatch) -> None:
@@ -138,7 +137,8 @@ class StatsWriter:
 
     def _flush_one(self, source: str) -> None:
         state, after = self._state[source], self._after[source]
-        self._check(source)
+        with self._memory_dropped_if_fenced():
+            self._store.check(source, self._before[source])
         changes = state.changed()
         failed: list[str] = []
         for record in changes.records:
@@ -153,26 +153,19 @@ class StatsWriter:
         self._publisher.flush(_FLUSH_S)
         if failed:
             raise UnavailableError(f"statistics were refused: {failed[0]}")
-        fields = [part for pair in changes.set.items() for part in pair]
-        args: list[Any] = [1, "position", self._before[source], str(after), len(changes.delete)]
-        args += [*changes.delete, *fields]
-        if self._script(keys=[self._keys.stats(source)], args=args) == FENCED:
-            self._fenced(source)
+        with self._memory_dropped_if_fenced():
+            self._store.save(source, self._before[source], after, changes.set, changes.delete)
         state.saved()
         self._reader.stored({source: after})
         del self._before[source], self._after[source]
 
-    def _check(self, source: str) -> None:
-        """Before states are published: a worker that slept must not have the last word on a topic."""
-        if (self._client.hget(self._keys.stats(source), "position") or b"") != (
-            self._before[source].encode()
-        ):
-            self._fenced(source)
-
-    def _fenced(self, source: str) -> NoReturn:
-        before = self._before[source]
-        self._forget()
-        raise FencedError(f"{source}: the stored position is not {before}")
+    @contextmanager
+    def _memory_dropped_if_fenced(self) -> Iterator[None]:
+        try:
+            yield
+        except FencedError:
+            self._forget()
+            raise
 
     def _forget(self) -> None:
         self._state.clear()
