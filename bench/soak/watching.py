@@ -1,7 +1,7 @@
 """Looks at processes from outside: memory, handles, threads, processor time."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psutil
 
@@ -11,9 +11,9 @@ class Look:
     """One process and, if it is a parent of workers, its children.
 
     Attributes:
-        rss_mb: resident memory.
+        rss_mb: resident memory; of a family the shared pages count once.
         cpu_s: used since it started.
-        pids: who was looked at.
+        pids: who was looked at; of a parent the workers, not what they fork for a moment.
     """
 
     rss_mb: float
@@ -28,25 +28,26 @@ class Watched:
 
     def __init__(self, pid: int, children: bool = False) -> None:
         self._process, self._children = psutil.Process(pid), children
-        self._known: dict[int, psutil.Process] = {pid: self._process}
 
     def look(self) -> Look | None:
         """None once it has ended."""
         try:
-            there = [self._process]
-            if self._children:
-                there += self._process.children(recursive=True)
-            return _sum(there)
+            if not self._children:
+                return _sum([self._process], shared=False)
+            all_of_them = [self._process, *self._process.children(recursive=True)]
+            workers = frozenset(p.pid for p in self._process.children())
+            return replace(_sum(all_of_them, shared=True), pids=workers)
         except psutil.NoSuchProcess:
             return None
 
 
-def _sum(processes: list[psutil.Process]) -> Look:
+def _sum(processes: list[psutil.Process], shared: bool) -> Look:
     rss = handles = threads = 0
     cpu_s = 0.0
     for process in processes:
         with process.oneshot():
-            rss += process.memory_info().rss
+            # A worker forks to save its graph: pages that two share are half of each one's.
+            rss += process.memory_full_info().pss if shared else process.memory_info().rss
             handles += process.num_fds()
             threads += process.num_threads()
             used = process.cpu_times()
