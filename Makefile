@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 CODE := headrace contracts streams operators model_runtime index_updater api
 NAME ?=
 
-.PHONY: setup demo test faults check bench peers soak format clean
+.PHONY: setup demo test faults check bench peers soak fuzz format clean
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -57,10 +57,19 @@ bench: $(VENV)/.bench $(if $(filter-out throughput,$(NAME)),,.venv-peers/.instal
 	$(BIN)/python -m bench $(NAME)
 
 # The status is 1 if something grows or a promise is broken. More options: python -m bench.soak --help
-MINUTES ?= 20
 RATE ?= 5000
+soak: MINUTES ?= 20
 soak: $(VENV)/.bench
 	$(BIN)/python -m bench.soak --minutes $(MINUTES) --rate $(RATE)
+
+# The decoders under a coverage-guided fuzzer, each for its share of the minutes; 1 if any finds something.
+$(VENV)/.fuzz: $(STAMP)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev,fuzz]'
+	@touch $@
+
+fuzz: MINUTES ?= 10
+fuzz: $(VENV)/.fuzz
+	$(BIN)/python -m tests.hostile $(MINUTES)
 
 format: setup
 	$(BIN)/ruff format .
