@@ -1,5 +1,7 @@
 """The ASGI application: routes, errors, limits and documentation around one `Engine`."""
 
+from typing import Any, Final
+
 from litestar import Litestar, Router
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
@@ -7,8 +9,10 @@ from litestar.openapi.plugins import JsonRenderPlugin
 
 from api.dependencies import Dependencies
 from api.docs_page import PlainDocs
+from api.documented import documented_components
 from api.engine import Engine
 from api.keys import guard_of
+from api.paths import one_segment
 from api.problems import HANDLERS
 from api.routes.events import post_events
 from api.routes.explain import explain
@@ -17,6 +21,20 @@ from api.routes.schemas import schema
 from api.routes.service import healthz, metrics, readyz
 from api.routes.users import delete_user, get_user, put_user
 from api.routes.videos import delete_video, put_video
+
+_ABOUT: Final = (
+    "Streaming personalization for video feeds: a click changes the next feed. Errors are "
+    "application/problem+json; an address beyond 64 KB is a 414 without a body, and what is no HTTP "
+    "a 400 without one. Ids in paths are any text, percent-encoded."
+)
+
+
+class App(Litestar):
+    """Litestar, with ids in paths whatever characters they have (`api.paths`)."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """One connection."""
+        await super().__call__(one_segment(scope), receive, send)
 
 
 def create_app(deps: Dependencies) -> Litestar:
@@ -39,7 +57,7 @@ def create_app(deps: Dependencies) -> Litestar:
     def provide() -> Engine:
         return engine
 
-    return Litestar(
+    return App(
         [v1, healthz, readyz, metrics, schema],
         dependencies={"engine": Provide(provide, use_cache=True, sync_to_thread=False)},
         exception_handlers=HANDLERS,
@@ -48,9 +66,11 @@ def create_app(deps: Dependencies) -> Litestar:
         openapi_config=OpenAPIConfig(
             title="Headrace",
             version="1",
-            description="Streaming personalization for video feeds: a click changes the next feed.",
+            description=_ABOUT,
             path="/docs",
             use_handler_docstrings=True,
+            components=documented_components(bool(deps.settings.api.keys)),
+            security=[{"key": []}] if deps.settings.api.keys else None,
             render_plugins=[PlainDocs(), JsonRenderPlugin(path="/openapi.json")],
         ),
     )

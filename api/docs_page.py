@@ -1,5 +1,6 @@
 """/docs as one plain HTML page made from the OpenAPI document: no script, nothing from elsewhere."""
 
+import re
 from html import escape
 from typing import Any, Final
 
@@ -14,6 +15,8 @@ _STYLE: Final = (
     "text-align:left}h2{margin-top:2.5rem;border-top:1px solid #8886;padding-top:1rem}"
     ":root{color-scheme:light dark}"
 )
+
+_NAME: Final = re.compile(r"#/components/schemas/(\w+)")
 
 
 class PlainDocs(OpenAPIRenderPlugin):
@@ -53,8 +56,14 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
     return (
         f"<h2><code>{method.upper()} {escape(path)}</code></h2><p><b>"
         f"{escape(operation.get('summary', ''))}</b>. {escape(operation.get('description', ''))}</p>"
-        f"{table}<ul>{answers}</ul>"
+        f"{table}{_body(operation)}<ul>{answers}</ul>"
     )
+
+
+def _body(operation: dict[str, Any]) -> str:
+    """What is posted, by the names of its schemas."""
+    names = dict.fromkeys(_NAME.findall(str(operation.get("requestBody", ""))))
+    return f"<p>Body, JSON: {', '.join(map(escape, names))} (openapi.json)</p>" if names else ""
 
 
 def _parameter(parameter: dict[str, Any]) -> str:

@@ -126,6 +126,13 @@ class ApiSettings(Section):
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     max_body_bytes: int = Field(4 << 20, ge=1024)
+    body_timeout_s: float = Field(10.0, gt=0, description="A body that is slower is a 408.")
+    header_timeout_s: float = Field(
+        30.0, ge=0.1, le=60, description="A connection that sends no whole header is ended."
+    )
+    connections: int = Field(
+        16_384, ge=16, description="Open at once, a worker; as far as the limit of open files goes."
+    )
     metrics_dir: Path | None = Field(None, description="Shared by the worker processes.")
 
 

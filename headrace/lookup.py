@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from confluent_kafka import Message
 
@@ -91,7 +92,10 @@ def read_user(
         UnavailableError: Redis does not answer.
     """
     record = asyncio.run(_record(settings, bundle, catalog, user_id))
-    return None if record is None else known_about(record, catalog)
+    if record is None:
+        return None
+    facts: dict[str, Any] = msgspec.to_builtins(known_about(user_id, record, catalog))
+    return facts
 
 
 async def _record(settings: Settings, bundle: Bundle, catalog: Catalog, user_id: str) -> Any | None:

@@ -2,6 +2,7 @@
 
 import logging
 import multiprocessing
+import resource
 import secrets
 import shutil
 import tempfile
@@ -15,6 +16,9 @@ from headrace.environment import read_settings
 _log = logging.getLogger(__name__)
 _BACKLOG: Final = 2048
 _RESPAWN_S: Final = 0.5
+_PING_MS: Final = 30_000  # ends HTTP/2 connections whose other end is gone
+_MOST_HEADERS_BYTES: Final = 65_536
+_OWN_FILES: Final = 512  # what a worker opens besides connections: Redis, Kafka, snapshots, metrics
 
 
 def run_server(environ: MutableMapping[str, str]) -> None:
@@ -47,6 +51,7 @@ def run_server(environ: MutableMapping[str, str]) -> None:
 
 def _serve(api: ApiSettings) -> None:
     from granian.constants import Interfaces, Loops
+    from granian.http import HTTP1Settings, HTTP2Settings
     from granian.server import Server
 
     # A fork of a process with threads may hang, and would inherit our imports and signal handlers.
@@ -60,6 +65,13 @@ def _serve(api: ApiSettings) -> None:
         loop=Loops.asyncio,
         workers=api.workers,
         backlog=_BACKLOG,
+        # Granian's limit of requests at once is one of connections: at its default, which is the
+        # backlog, 2,048 that say nothing keep everybody else out.
+        backpressure=_connections(api.connections),
+        http1_settings=HTTP1Settings(header_read_timeout=round(1000 * api.header_timeout_s)),
+        http2_settings=HTTP2Settings(
+            keep_alive_interval=_PING_MS, max_headers_size=_MOST_HEADERS_BYTES
+        ),
         log_access=False,
         respawn_failed_workers=True,
         respawn_interval=_RESPAWN_S,
@@ -68,3 +80,15 @@ def _serve(api: ApiSettings) -> None:
         ssl_key=api.tls_key,
         websockets=False,
     ).serve()
+
+
+def _connections(wanted: int) -> int:
+    """As many as the limit of open files leaves, which is raised as far as it may be."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + _OWN_FILES
+    allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < needed:
+        _log.warning("the limit of open files is %d: %d connections", hard, allowed - _OWN_FILES)
+    return max(allowed - _OWN_FILES, 16)

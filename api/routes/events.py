@@ -5,6 +5,8 @@ from typing import Any, Final
 import msgspec
 from litestar import Request, post
 
+from api.bodies import body_of
+from api.documented import MAX_EVENTS, WRITES, EventsBody
 from api.problems import bad
 from api.publish import send_all
 from api.routes.parameters import EngineDep
@@ -13,7 +15,6 @@ from contracts.events import decode_event
 from contracts.topics import EVENTS
 from streams.positions import Position
 
-MAX_EVENTS: Final = 1000
 ACK_S: Final = 3.0  # longer, and a client's own timeout would hide from it what became of them
 _list: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -37,10 +38,16 @@ class Accepted(msgspec.Struct, frozen=True):
     position: str | None
 
 
-@post("/events", status_code=202, summary="One event, or an array of up to 1,000")
+@post(
+    "/events",
+    status_code=202,
+    summary="One event, or an array of up to 1,000",
+    operation_class=EventsBody,
+    responses=WRITES,
+)
 async def post_events(engine: EngineDep, request: Request[Any, Any, Any]) -> Accepted:
     """Answers once every in-sync replica has them; 503 with Retry-After when Kafka has not."""
-    payloads = _split(await request.body())
+    payloads = _split(await body_of(request, engine.deps.settings.api.body_timeout_s))
     messages: list[tuple[bytes, bytes]] = []
     rejected: list[Rejected] = []
     for index, payload in enumerate(payloads):

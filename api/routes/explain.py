@@ -6,6 +6,7 @@ import numpy as np
 from litestar import get
 from litestar.params import QueryParameter
 
+from api.documented import problems
 from api.engine import Engine
 from api.explain import Explanation
 from api.explain import explain as explain_feed
@@ -20,7 +21,11 @@ TrackingToken = Annotated[str, QueryParameter(max_length=1024, description="Of a
 OptionalVideoId = Annotated[str, QueryParameter(max_length=256, description="Only this video.")]
 
 
-@get("/recommendations/explain", summary="Why is this recommended, or why not")
+@get(
+    "/recommendations/explain",
+    summary="Why is this recommended, or why not",
+    responses=problems(400, 401, 404, 503),
+)
 async def explain(
     engine: EngineDep,
     tracking_token: TrackingToken = "",

@@ -1,6 +1,6 @@
 """Parameters that several routes take, with their bounds: out of bounds is a 400 that names them."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from litestar.di import NamedDependency
 from litestar.params import PathParameter, QueryParameter, SkipValidation
@@ -8,6 +8,7 @@ from litestar.params import PathParameter, QueryParameter, SkipValidation
 from api.engine import Engine
 from api.problems import bad
 from contracts.errors import TokenError
+from contracts.events import MAX_ID
 from streams.positions import Position
 
 # An empty value is the same as none at all: clients send `page_token=` for the first page.
@@ -16,8 +17,11 @@ OptionalUserId = Annotated[
     str, QueryParameter(max_length=256, description="Who is asking, if known.")
 ]
 VideoId = Annotated[str, QueryParameter(min_length=1, max_length=256)]
-VideoInPath = Annotated[str, PathParameter(min_length=1, max_length=256)]
-UserInPath = Annotated[str, PathParameter(min_length=1, max_length=256)]
+# Still percent-encoded here, and therefore longer than the id (`api.paths`).
+_ENCODED: Final = {"maxLength": MAX_ID, "minLength": 1}
+_ANY: Final = "Any text, percent-encoded, a slash too."
+VideoInPath = Annotated[str, PathParameter(schema_extra=_ENCODED, description=_ANY)]
+UserInPath = Annotated[str, PathParameter(schema_extra=_ENCODED, description=_ANY)]
 Limit = Annotated[int, QueryParameter(ge=1, le=100, description="Items on the page.")]
 PageToken = Annotated[
     str, QueryParameter(max_length=8192, description="The next_page_token of a page.")

@@ -4,6 +4,7 @@ import numpy as np
 from litestar import Response, get
 from litestar.background_tasks import BackgroundTask
 
+from api.documented import READS, problems
 from api.engine import Engine
 from api.page import Page
 from api.problems import ProblemError, bad
@@ -27,7 +28,7 @@ from contracts.errors import TokenError
 from contracts.ids import hash32, hash64
 
 
-@get("/recommendations/feed", summary="A viewer's feed")
+@get("/recommendations/feed", summary="A viewer's feed", responses=READS)
 async def feed(
     engine: EngineDep,
     user_id: UserId,
@@ -50,7 +51,7 @@ async def feed(
     return await _respond(engine, "feed", request)
 
 
-@get("/recommendations/similar", summary="More like one video")
+@get("/recommendations/similar", summary="More like one video", responses=problems(400, 401, 404))
 async def similar(
     engine: EngineDep,
     video_id: VideoId,
@@ -71,7 +72,7 @@ async def similar(
     return await _respond(engine, "similar", request)
 
 
-@get("/recommendations/trending", summary="What many watch right now")
+@get("/recommendations/trending", summary="What many watch right now", responses=READS)
 async def trending(
     engine: EngineDep, country: Country = "", category: Category = "", limit: Limit = 20
 ) -> Response[Page]:

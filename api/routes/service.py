@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Final
 
 from litestar import MediaType, Response, get
+from litestar.openapi import ResponseSpec
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -20,7 +21,13 @@ def healthz() -> str:
     return "ok\n"
 
 
-@get("/readyz", media_type=MediaType.TEXT, sync_to_thread=False, summary="Caught up")
+@get(
+    "/readyz",
+    media_type=MediaType.TEXT,
+    sync_to_thread=False,
+    summary="Caught up",
+    responses={503: ResponseSpec(str, description="Not caught up yet", media_type=MediaType.TEXT)},
+)
 def readyz(engine: EngineDep) -> Response[str]:
     """200 once the catalog has caught up with its topics; an empty one is ready. Else 503."""
     ready, why = engine.deps.ready()
@@ -29,7 +36,12 @@ def readyz(engine: EngineDep) -> Response[str]:
     return Response(f"{why}\n", status_code=status, media_type=MediaType.TEXT, headers=headers)
 
 
-@get("/metrics", sync_to_thread=True, summary="Prometheus, of all worker processes")
+@get(
+    "/metrics",
+    sync_to_thread=True,
+    media_type=MediaType.TEXT,
+    summary="Prometheus, of all worker processes",
+)
 def metrics() -> Response[bytes]:
     """Of this process; of all that share a folder if there is one."""
     registry = REGISTRY

@@ -4,7 +4,10 @@ from typing import Any, Final
 
 from litestar import Request, delete, get, put
 
-from api.known import known_about
+from api.bodies import body_of
+from api.documented import WRITES, ProfileBody, problems
+from api.known import Known, known_about
+from api.paths import decoded_id
 from api.problems import ProblemError, bad_body
 from api.routes.parameters import EngineDep, UserInPath
 from api.routes.videos import Taken, with_id
@@ -16,21 +19,35 @@ from streams.positions import Position
 ACK_S: Final = 3.0
 
 
-@get("/users/{user_id:str}", summary="What the engine knows about a person")
-async def get_user(engine: EngineDep, user_id: UserInPath) -> dict[str, Any]:
+@get(
+    "/users/{user_id:str}",
+    summary="What the engine knows about a person",
+    responses=problems(400, 401, 404, 503),
+)
+async def get_user(engine: EngineDep, user_id: UserInPath) -> Known:
     """In words, not in hashes, as far as the catalog knows the words. 503 without the store."""
+    user_id = decoded_id(user_id, "user_id")
     state = await engine.deps.users.get(user_id)
     if state is None:
         raise ProblemError(404, f"user_id: nothing is known of {user_id!r}", "user_id")
-    return {"user_id": user_id, **known_about(state, engine.deps.catalog)}
+    return known_about(user_id, state, engine.deps.catalog)
 
 
-@put("/users/{user_id:str}", status_code=202, summary="Set a person's profile")
+@put(
+    "/users/{user_id:str}",
+    status_code=202,
+    summary="Set a person's profile",
+    operation_class=ProfileBody,
+    responses=WRITES,
+)
 async def put_user(
     engine: EngineDep, user_id: UserInPath, request: Request[Any, Any, Any]
 ) -> Taken:
     """The body is the whole profile; its `user_id` may be left out, and is the path's."""
-    body = with_id(await request.body(), "user_id", user_id)
+    user_id = decoded_id(user_id, "user_id")
+    body = with_id(
+        await body_of(request, engine.deps.settings.api.body_timeout_s), "user_id", user_id
+    )
     try:
         decode_profile(body)
     except BadMessageError as e:
@@ -38,10 +55,10 @@ async def put_user(
     return await _send(engine, user_id, body)
 
 
-@delete("/users/{user_id:str}", status_code=202, summary="Forget a person")
+@delete("/users/{user_id:str}", status_code=202, summary="Forget a person", responses=WRITES)
 async def delete_user(engine: EngineDep, user_id: UserInPath) -> Taken:
     """Everything derived from what they did; the log itself keeps events for its retention."""
-    return await _send(engine, user_id, None)
+    return await _send(engine, decoded_id(user_id, "user_id"), None)
 
 
 async def _send(engine: EngineDep, user_id: str, value: bytes | None) -> Taken:

@@ -5,6 +5,9 @@ from typing import Any, Final
 import msgspec
 from litestar import Request, delete, put
 
+from api.bodies import body_of
+from api.documented import WRITES, VideoBody
+from api.paths import decoded_id
 from api.problems import ProblemError, bad, bad_body
 from api.routes.parameters import EngineDep, VideoInPath
 from contracts.errors import BadMessageError
@@ -24,12 +27,21 @@ class Taken(msgspec.Struct, frozen=True):
     position: str
 
 
-@put("/videos/{video_id:str}", status_code=202, summary="Publish or change a video")
+@put(
+    "/videos/{video_id:str}",
+    status_code=202,
+    summary="Publish or change a video",
+    operation_class=VideoBody,
+    responses=WRITES,
+)
 async def put_video(
     engine: EngineDep, video_id: VideoInPath, request: Request[Any, Any, Any]
 ) -> Taken:
     """The body is the video; its `video_id` may be left out, and is the path's."""
-    body = with_id(await request.body(), "video_id", video_id)
+    video_id = decoded_id(video_id, "video_id")
+    body = with_id(
+        await body_of(request, engine.deps.settings.api.body_timeout_s), "video_id", video_id
+    )
     try:
         decode_video(body)
     except BadMessageError as e:
@@ -37,10 +49,10 @@ async def put_video(
     return await _send(engine, video_id, body)
 
 
-@delete("/videos/{video_id:str}", status_code=202, summary="Remove a video")
+@delete("/videos/{video_id:str}", status_code=202, summary="Remove a video", responses=WRITES)
 async def delete_video(engine: EngineDep, video_id: VideoInPath) -> Taken:
     """It is in no feed once the replicas have followed, within a second."""
-    return await _send(engine, video_id, None)
+    return await _send(engine, decoded_id(video_id, "video_id"), None)
 
 
 async def _send(engine: EngineDep, video_id: str, value: bytes | None) -> Taken:
