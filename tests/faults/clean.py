@@ -88,18 +88,23 @@ def users(
 
 def assert_users_equal(world: World) -> int:
     """Field by field, byte by byte; the number of people compared."""
-    settings, tower = world.settings, bundle()
+    settings = world.settings
     published = [v for v in videos(world.log("videos")).values() if v.video_id.startswith("s")]
     events, shown = raw(world.log("events"), "events"), raw(world.log("impressions"), "impressions")
     names, clean = users(events, shown, published, settings)
-    client = world.client()
+    found = stored(world, names)
+    for name in found.dtype.names or ():
+        if name not in NOT_COMPARED:
+            np.testing.assert_array_equal(found[name], clean[name], err_msg=name)
+    return len(names)
+
+
+def stored(world: World, names: Sequence[str]) -> Records:
+    """The states that Redis holds."""
+    tower, client = bundle(), world.client()
     blobs: Any = client.mget([world.keys.user(name) for name in names])
     client.close()
-    stored = from_blobs(blobs, user_dtype(tower.users.hidden, tower.users.dim))
-    for name in stored.dtype.names or ():
-        if name not in NOT_COMPARED:
-            np.testing.assert_array_equal(stored[name], clean[name], err_msg=name)
-    return len(names)
+    return from_blobs(blobs, user_dtype(tower.users.hidden, tower.users.dim))
 
 
 def counted(world: World) -> dict[str, tuple[int, int]]:
@@ -108,11 +113,8 @@ def counted(world: World) -> dict[str, tuple[int, int]]:
     batch, _ = decode_events(raw(world.log("events"), "events"), 300_000)
     for user, number in zip(batch.rows["user"], batch.rows["event_id"], strict=True):
         distinct.setdefault(batch.users[user], set()).add(str(number))
-    tower, client = bundle(), world.client()
     names = list(distinct)
-    blobs: Any = client.mget([world.keys.user(name) for name in names])
-    client.close()
-    records = from_blobs(blobs, user_dtype(tower.users.hidden, tower.users.dim))
+    records = stored(world, names)
     return {n: (len(distinct[n]), int(r["events"])) for n, r in zip(names, records, strict=True)}
 
 

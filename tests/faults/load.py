@@ -113,14 +113,12 @@ class Load:
 
     def settle(self) -> None:
         """Publish the videos that stay as they are, and wait until they are retrievable."""
-        self.settled = [clip(f"s{i}", i) for i in range(self.stable)]
-        for number, video in enumerate(self.settled):
-            self.alive[video.video_id] = video
-            assert number < self.stable
+        settled = [clip(f"s{i}", i) for i in range(self.stable)]
+        self.alive.update({video.video_id: video for video in settled})
         writer, never = Writer(self.world.settings), threading.Event()
-        messages = [(v.video_id, encode_video(v)) for v in self.settled]
+        messages = [(v.video_id, encode_video(v)) for v in settled]
         assert writer.send("videos", list(messages), never)
-        for video in self.settled:
+        for video in settled:
             self.world.until(lambda v=video: self.world.retrievable(v.video_id), 60, "videos")  # type: ignore[misc]
 
     def __enter__(self) -> Self:
