@@ -50,7 +50,7 @@ class Stack(Deployment):
     def serve(self, **more: str) -> Process:
         """Start the API and wait until it is ready."""
         api = self.serve_unready(**more)
-        eventually(lambda: self.ready()[0] == 200, 60, "the API to be ready")
+        eventually(lambda: self.ready()[0] == 200, 150, "the API to be ready")
         return api
 
     def serve_unready(self, **more: str) -> Process:
