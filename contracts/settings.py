@@ -76,6 +76,9 @@ class StatsSettings(Section):
     trend_window_min: float = Field(10.0, gt=0, description="A person counts once a video in it.")
     videos_per_partition: int = Field(32_768, ge=16)
     viewers_per_partition: int = Field(65_536, ge=16)
+    poll_ms: int = Field(
+        200, ge=1, description="How long a batch may wait to fill: they are flushed once a second."
+    )
 
 
 class IndexSettings(Section):

@@ -99,9 +99,8 @@ def run_video_stats(settings: Settings, stop: threading.Event) -> None:
     client, keys = _redis(settings), Keys(settings.redis.namespace)
     publisher = Publisher(settings.kafka)
     positions = StatePositions(client, keys.stats)
-    reader = PartitionReader(
-        settings.kafka, settings.stream, stats_flow.FLOW, stats_flow.TOPICS, positions
-    )
+    stream = settings.stream.model_copy(update={"poll_ms": settings.stats.poll_ms})
+    reader = PartitionReader(settings.kafka, stream, stats_flow.FLOW, stats_flow.TOPICS, positions)
     writer = stats_flow.StatsWriter(client, keys, settings, publisher, reader)
     try:
         run_flow(stats_flow.FLOW, reader, writer.decode, writer.write, stop, writer.flush_if_due)
