@@ -84,6 +84,9 @@ class StatsSettings(Section):
 class IndexSettings(Section):
     """The live HNSW index. Sizes in rows, see `index_updater.live_index`."""
 
+    structure: Literal["hnsw", "cells"] = Field(
+        "hnsw", description="How near rows are found: links of a graph, or cells read whole."
+    )
     m: int = Field(16, ge=4, le=64)
     ef_construction: int = Field(100, ge=10)
     ef_search: int = Field(600, ge=10)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from contracts.batch import Ids
 from contracts.settings import IndexSettings
+from index_updater.cells import Cells
 from index_updater.graph import F32, Graph, Labels
 from index_updater.vectors import unit_rows
 from operators.id_table import IdTable
@@ -83,7 +84,7 @@ class Generation:
         born: rows at its birth: what came later is churn.
     """
 
-    def __init__(self, rows: Rows, graph: Graph, expected: int = 0) -> None:
+    def __init__(self, rows: Rows, graph: Graph | Cells, expected: int = 0) -> None:
         self.rows, self.graph, self.table = rows, graph, IdTable(expected)
         self.killed: deque[Labels] = deque()
         self._killed_rows, self._seen_rows = 0, 0  # each written by one thread only
@@ -119,7 +120,7 @@ class Generation:
         cls, dim: int, capacity: int, settings: IndexSettings, expected: int = 0
     ) -> "Generation":
         """Nothing yet, with room for `capacity` rows; about `expected` will live."""
-        return cls(Rows(dim, capacity), Graph(dim, capacity, settings), expected)
+        return cls(Rows(dim, capacity), _structure(settings)(dim, capacity, settings), expected)
 
     def drain(self, epoch: int, most: int, threads: int) -> int:
         """Put up to `most` rows of the tail into the graph; how many left the tail.
@@ -173,7 +174,9 @@ class Generation:
         (n, dim), alive, place = state["halves"].shape, state["alive"], state["place"]
         capacity = capacity_for(n)
         generation = cls(
-            Rows(dim, capacity), Graph(dim, capacity, settings, graph), int(alive.sum())
+            Rows(dim, capacity),
+            _structure(settings)(dim, capacity, settings, graph),
+            int(alive.sum()),
         )
         rows = generation.rows
         labels = rows.append(state["ids"], state["halves"])
@@ -185,6 +188,10 @@ class Generation:
         generation.kill(labels[~alive], 0)
         generation.bury(labels[~alive & (place != MARKED)])
         return generation
+
+
+def _structure(settings: IndexSettings) -> type[Graph | Cells]:
+    return Cells if settings.structure == "cells" else Graph
 
 
 def capacity_for(live: int) -> int:

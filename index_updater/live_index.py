@@ -67,11 +67,11 @@ class LiveIndex(IndexCore):
         self._thread: threading.Thread | None = None
 
     def upsert(self, ids: Ids, vectors: F32) -> None:
-        """As in `IndexCore`; a writer that is faster than the draining does some of it itself."""
+        """As in `IndexCore`; a writer that is faster than the upkeep does some of it itself."""
         super().upsert(ids, vectors)
         self._wake.set()
         alone = self._thread is None
-        while self.tail_rows > self._settings.tail_rows:
+        while max(self.tail_rows, self.tombstones_left) > self._settings.tail_rows:
             if not (self.maintain() if alone else self._drain_slice()):
                 return
             if self._searched and not alone:
@@ -109,6 +109,11 @@ class LiveIndex(IndexCore):
         generation = Generation.restore(state, graph, settings)
         return cls(state["halves"].shape[1], settings, generation=generation)
 
+    @property
+    def tombstones_left(self) -> int:
+        """Dead rows that a search still meets, because upkeep has not come to them."""
+        return self._view.generation.unmarked
+
     def _drain_slice(self) -> bool:
         """Some of the tail into the graph; whether there was something to do and room for it."""
         rows = self._slice_rows()
@@ -123,7 +128,7 @@ class LiveIndex(IndexCore):
                 taken = generation.drain(self._view.epoch, rows, threads)
                 added = generation.graph.added - before
                 took = time.perf_counter() - started
-                marked = generation.mark(_MARKS)
+                marked = generation.mark(max(_MARKS, taken))  # a search reads past the dead
             if added and threads == 1:
                 self._row_s += 0.1 * (took / added - self._row_s)
         return bool(taken or marked)

@@ -15,7 +15,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def kernel(function: Callable[P, R]) -> Callable[P, R]:
+def kernel(function: Callable[P, R], **options: Any) -> Callable[P, R]:
     """`function`, compiled at its first call. It may call numpy, and no function of ours."""
     compiled: Any = None
 
@@ -23,17 +23,22 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         nonlocal compiled
         if compiled is None:
-            compiled = _compile(function)
+            compiled = _compile(function, **options)
         result: R = compiled(*args, **kwargs)
         return result
 
     return call
 
 
-def _compile(function: Callable[..., Any]) -> Any:
+def free_kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """As `kernel`, without the interpreter's lock, and sums may be taken in any order."""
+    return kernel(function, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+
+
+def _compile(function: Callable[..., Any], **options: Any) -> Any:
     from numba import njit
 
     try:
-        return njit(cache=True)(function)
+        return njit(cache=True, **options)(function)
     except RuntimeError:  # no folder for compiled code can be written: compile at every start
-        return njit(function)
+        return njit(**options)(function)

@@ -14,7 +14,11 @@ from index_updater.vectors import unit_halves, unit_rows
 
 F32 = NDArray[np.float32]
 DIM, K, FLOOR = 24, 200, 0.98
-HARD = IndexSettings(ef_construction=60, ef_search=240, tail_rows=1024)  # tuned for k = 200
+HARD = {  # tuned for k = 200
+    name: IndexSettings(structure=name, ef_construction=60, ef_search=240, tail_rows=1024)
+    for name in ("hnsw", "cells")
+}
+each_structure = pytest.mark.parametrize("hard", HARD.values(), ids=HARD)
 
 
 class World:
@@ -48,10 +52,11 @@ def settle(index: LiveIndex) -> None:
         pass
 
 
+@each_structure
 @pytest.mark.parametrize("batch", [200, 4000, 12_000])
-def test_an_index_that_was_filled_at_once_knows_its_effort(batch: int) -> None:
+def test_an_index_that_was_filled_at_once_knows_its_effort(hard: IndexSettings, batch: int) -> None:
     world = World(1)
-    index = LiveIndex(DIM, HARD, capacity=40_000)
+    index = LiveIndex(DIM, hard, capacity=40_000)
     for start in range(0, 12_000, batch):
         index.upsert(np.arange(start, start + batch), world.vectors(batch))
     settle(index)
@@ -59,10 +64,11 @@ def test_an_index_that_was_filled_at_once_knows_its_effort(batch: int) -> None:
     assert_found(index, world, "filled")
 
 
+@each_structure
 @pytest.mark.parametrize("in_place", [True, False])
-def test_recall_holds_at_every_moment_of_churn(in_place: bool) -> None:
+def test_recall_holds_at_every_moment_of_churn(hard: IndexSettings, in_place: bool) -> None:
     world, rows, rng = World(2), 6000, np.random.default_rng(5)
-    index = LiveIndex(DIM, HARD)
+    index = LiveIndex(DIM, hard)
     index.upsert(np.arange(rows), world.vectors(rows))
     settle(index)
     live, fresh = np.arange(rows), rows
@@ -84,13 +90,30 @@ def test_recall_holds_at_every_moment_of_churn(in_place: bool) -> None:
     assert sorted(index.ids().tolist()) == sorted(live.tolist())
 
 
+@each_structure
+def test_a_writer_in_a_hurry_does_not_leave_the_dead_behind(hard: IndexSettings) -> None:
+    """A search would spend its effort on them."""
+    index, world = LiveIndex(DIM, hard), World(3)
+    index.upsert(np.arange(4000), world.vectors(4000))
+    index.start()
+    index.search(world.vectors(1)[0], K)
+    try:
+        for turn in range(12):
+            index.upsert(np.arange(3000), world.vectors(3000))
+            assert index.tail_rows <= hard.tail_rows, turn
+            assert index.tombstones_left <= hard.tail_rows, turn
+            assert_found(index, world, f"turn {turn}")
+    finally:
+        index.close()
+
+
 @given(st.integers(0, 400), st.integers(0, 450), st.floats(0, 1), st.integers(0, 5))
 @settings(max_examples=60, deadline=None)
 def test_exact_search_is_what_sorting_everything_gives(
     n: int, k: int, dead: float, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    generation = Generation.empty(DIM, 2000, HARD)
+    generation = Generation.empty(DIM, 2000, HARD["hnsw"])
     x = np.repeat(rng.standard_normal((max(n // 2, 1), DIM)), 2, axis=0)[:n].astype("f4")
     ids = np.arange(len(x))
     labels = generation.rows.append(ids, unit_halves(x, ids, DIM))
