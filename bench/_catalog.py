@@ -187,10 +187,10 @@ def ends(kafka: KafkaSettings, topic: str) -> dict[str, tuple[str, int]]:
 
 
 def big_catalog(n: int, settings: IndexSettings | None = None) -> BigCatalog:
-    """The catalog of n videos: from the cache, or made (a million take about 10 minutes)."""
+    """The catalog of n videos: from the cache, or made (a million take minutes)."""
     settings, bundle = settings or IndexSettings(), bundles.load(ModelSettings())
     built_by = settings.model_dump(
-        include={"m", "ef_construction", "ef_search", "recall_floor", "tail_rows"}
+        include={"structure", "m", "ef_construction", "ef_search", "recall_floor", "tail_rows"}
     )
     text = json.dumps([_DRAW, LAYOUT, bundle.id, built_by]).encode()
     cache = Path(os.environ.get("HEADRACE_BENCH_CACHE", OUT / "cache"))

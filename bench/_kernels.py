@@ -1,8 +1,8 @@
 """What a feed cannot do without, and nothing else: the floor that the funnel is held against.
 
-One read of Redis and its unpacking, one query of the graph, gathers of facts, vectors and counts of
-the candidates, the ranker, MMR: each on the data that the engine has, called as directly as numpy and
-hnswlib allow.
+One read of Redis and its unpacking, one query of the index's structure (cells or HNSW), gathers of
+facts, vectors and counts of the candidates, the ranker, MMR: each on the data that the engine has, called
+as directly as numpy and the structure allow.
 """
 
 import time
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
-import hnswlib
 import numpy as np
 from redis import Redis
 
@@ -19,12 +18,14 @@ from bench._catalog import BigCatalog
 from contracts.batch import CandidateBatch
 from contracts.settings import FeedSettings, IndexSettings
 from contracts.user_record import user_dtype
+from index_updater.generation import capacity_for, structure
+from index_updater.snapshot import graph_file
 from index_updater.snapshot_files import current
 from operators.blobs import from_blobs
 from streams.keys import Keys
 
 CANDIDATES: Final = 500
-PARTS: Final = ("redis", "hnsw", "gathers", "ranker", "mmr")
+PARTS: Final = ("redis", "index", "gathers", "ranker", "mmr")
 
 
 @dataclass
@@ -40,10 +41,10 @@ class Kernels:
         where = current(self.big.snapshot)
         assert where is not None
         dim = self.big.bundle.items.dim
-        self._graph = hnswlib.Index("ip", dim)
-        self._graph.load_index(str(where / "graph.bin"))
-        self.ef = max(IndexSettings().ef_search, int(np.load(where / "index.ef.npy")[0]))
-        self._graph.set_ef(self.ef)
+        settings, rows = IndexSettings(), len(np.load(where / "index.ids.npy", "r"))
+        file = where / graph_file(settings)
+        self._graph = structure(settings)(dim, capacity_for(rows), settings, file)
+        self._graph.ef = self.ef = max(settings.ef_search, int(np.load(where / "index.ef.npy")[0]))
         self._records = np.array(np.load(where / "catalog.records.npy"))
         self._halves = np.array(np.load(where / "catalog.halves.npy"))
         self._counts = np.random.default_rng(1).random((len(self._records), 5), np.float32)
@@ -69,9 +70,9 @@ class Kernels:
         wanted = self._feed.two_tower + min(remembered, self._feed.two_tower)
         query = state["vector"].astype(np.float32)
         started = time.perf_counter()
-        labels, _ = self._graph.knn_query(query, k=wanted, num_threads=1)
+        labels, _ = self._graph.search(query, wanted)
         at.append(time.perf_counter() - started + at[-1])
-        rows = np.resize(labels[0].astype(np.intp), CANDIDATES)
+        rows = np.resize(labels.astype(np.intp), CANDIDATES)
         started = time.perf_counter()
         self._records.take(rows)
         vectors = self._halves.take(rows, axis=0).astype(np.float32)

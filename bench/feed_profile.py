@@ -4,7 +4,7 @@ The serving process without its servers (`bench._rig`): nothing else runs in it,
 time of its one thread is counted, so that a busy machine matters little. Three looks:
 
 - layers, by clocks around them: the ASGI call, in it the engine, in it the steps of the funnel;
-- kinds, by cProfile, as shares of the profiled time: hnswlib, calls into numpy, and the rest, which is
+- kinds, by cProfile, as shares of the profiled time: the index, calls into numpy, and the rest, which is
   the interpreter and the framework. Two errors pull against each other: the profiler makes calls
   dearer, and does not see operators between arrays, which it counts as the interpreter;
 - what hydrating, filtering, scoring and re-ranking cost at 32 and at 512 candidates: the part that
@@ -94,20 +94,20 @@ async def call(app: Any, n: int, viewers: int, costs: list[float]) -> None:
 
 
 async def kinds(deps: Dependencies, feeds: int, viewers: int) -> dict[str, float]:
-    """Shares of hnswlib and of numpy, as cProfile sees them, and calls a feed."""
+    """Shares of the index and of numpy, as cProfile sees them, and calls a feed."""
     app = create_app(deps)
     profile = cProfile.Profile(timer=_clock)
     profile.enable()
     for n in range(feeds):
         await call(app, n, viewers, [])
     profile.disable()
-    out = {"hnswlib": 0.0, "numpy": 0.0, "calls": 0.0}
+    out = {"index": 0.0, "numpy": 0.0, "calls": 0.0}
     stats: Any = pstats.Stats(profile)
     whole_s = stats.total_tt
     for (file, _, name), (_, calls, own_s, _, _) in stats.stats.items():
         out["calls"] += calls / feeds
-        if "knn_query" in name:
-            out["hnswlib"] += own_s / whole_s
+        if "knn_query" in name or file.endswith("operators/kernel.py"):
+            out["index"] += own_s / whole_s
         elif "numpy" in name or "/numpy/" in file:
             out["numpy"] += own_s / whole_s
     return out
@@ -147,7 +147,7 @@ async def measure(deps: Dependencies, feeds: int, viewers: int) -> list[Figure]:
     whole = at["HTTP, all"]
     fixed = few - (many - few) * 32 / (512 - 32)
     steps = sum(at[stage] for stage in ("source", "hydrate", "filter", "score", "rerank"))
-    hnsw, numpy = found["hnswlib"] * whole, found["numpy"] * whole
+    index, numpy = found["index"] * whole, found["numpy"] * whole
     out = [Figure("a feed over ASGI", whole, "ms")]
     parts = {
         "layer: framework (routing, parameters, response)": whole
@@ -156,9 +156,9 @@ async def measure(deps: Dependencies, feeds: int, viewers: int) -> list[Figure]:
         "layer: after the response (metrics, impression)": at["after the response"],
         "layer: engine, outside the funnel's steps": at["engine"] - steps,
         **{f"layer: {stage}": at[stage] for stage in ("source", "hydrate", "filter", "score", "rerank")},
-        "kind: hnswlib": hnsw,
+        "kind: the index": index,
         "kind: calls into numpy": numpy,
-        "kind: the interpreter, framework and operators": whole - hnsw - numpy,
+        "kind: the interpreter, framework and operators": whole - index - numpy,
         "after the merge, 512 candidates": many,
         "the same, what does not grow with candidates": fixed,
     }  # fmt: skip

@@ -82,14 +82,16 @@ class StatsSettings(Section):
 
 
 class IndexSettings(Section):
-    """The live HNSW index. Sizes in rows, see `index_updater.live_index`."""
+    """The live index. Sizes in rows, see `index_updater.live_index`."""
 
     structure: Literal["hnsw", "cells"] = Field(
-        "hnsw", description="How near rows are found: links of a graph, or cells read whole."
+        "cells", description="How near rows are found: cells read whole, or links of a graph."
     )
-    m: int = Field(16, ge=4, le=64)
-    ef_construction: int = Field(100, ge=10)
-    ef_search: int = Field(600, ge=10)
+    m: int = Field(16, ge=4, le=64, description="Of HNSW.")
+    ef_construction: int = Field(100, ge=10, description="Of HNSW.")
+    ef_search: int = Field(
+        600, ge=10, description="Least effort of a search; in cells it reads 32 rows for each."
+    )
     tail_rows: int = Field(2048, ge=1, description="Exact rows in front of the graph.")
     pause_ms: float = Field(1.0, gt=0, description="Longest that an insertion holds readers up.")
     rebuild_tombstones: float = Field(0.25, gt=0, lt=1)

@@ -120,7 +120,7 @@ class Generation:
         cls, dim: int, capacity: int, settings: IndexSettings, expected: int = 0
     ) -> "Generation":
         """Nothing yet, with room for `capacity` rows; about `expected` will live."""
-        return cls(Rows(dim, capacity), _structure(settings)(dim, capacity, settings), expected)
+        return cls(Rows(dim, capacity), structure(settings)(dim, capacity, settings), expected)
 
     def drain(self, epoch: int, most: int, threads: int) -> int:
         """Put up to `most` rows of the tail into the graph; how many left the tail.
@@ -175,7 +175,7 @@ class Generation:
         capacity = capacity_for(n)
         generation = cls(
             Rows(dim, capacity),
-            _structure(settings)(dim, capacity, settings, graph),
+            structure(settings)(dim, capacity, settings, graph),
             int(alive.sum()),
         )
         rows = generation.rows
@@ -190,7 +190,8 @@ class Generation:
         return generation
 
 
-def _structure(settings: IndexSettings) -> type[Graph | Cells]:
+def structure(settings: IndexSettings) -> type[Graph | Cells]:
+    """What makes and loads a graph of the kind that the settings name."""
     return Cells if settings.structure == "cells" else Graph
 
 

@@ -19,7 +19,7 @@ from contracts.settings import IndexSettings
 from index_updater.exact import View, best, exact_search, first_view, tail_search
 from index_updater.generation import EXACT_BELOW, Generation
 from index_updater.graph import F32, Labels
-from index_updater.recall import Found, share_found, shares_found
+from index_updater.recall import Found, likely_queries, share_found, shares_found
 from index_updater.rwlock import SharedLock
 from index_updater.vectors import last_of_each, unit_halves, unit_query, unit_rows
 
@@ -31,7 +31,7 @@ class IndexCore:
 
     def __init__(self, generation: Generation, settings: IndexSettings) -> None:
         self.dim = generation.rows.halves.shape[1]
-        self._settings = settings
+        self.settings = settings
         self._view = first_view(generation, settings.tail_rows)
         self._lock = SharedLock()  # queries share the graph
         self._writing = threading.RLock()  # one upsert, removal or swap at a time
@@ -129,9 +129,13 @@ class IndexCore:
         if not len(queries):
             return 1.0
         value = float(self.shares(queries, k).mean())
-        if value < self._settings.recall_floor:
+        if value < self.settings.recall_floor:
             self._missed = np.stack([unit_query(q, self.dim) for q in queries[:_RECENT]])
         return value
+
+    def probe(self, seed: int, k: int) -> float:
+        """`recall` of what is likely to be asked: videos, and viewers' vectors, which are harder."""
+        return self.recall(likely_queries(self._view, seed), min(k, len(self)))
 
     def shares(self, queries: F32, k: int) -> F32:
         """(m,) share of the exact k best found for each of (m, d) queries. The index learns nothing."""
@@ -179,7 +183,7 @@ class IndexCore:
         if end + len(floats) > len(tail):
             base = view.generation.drained
             kept = view.tail[base - view.base : end]
-            size = 2 * max(self._settings.tail_rows, len(kept) + len(floats))
+            size = 2 * max(self.settings.tail_rows, len(kept) + len(floats))
             tail, end = np.empty((size, self.dim), np.float32), len(kept)
             tail[:end] = kept
         tail[end : end + len(floats)] = floats

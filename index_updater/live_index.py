@@ -1,7 +1,8 @@
 """The live index: a vector can be found when `upsert` returns, a removed one never again.
 
-New rows stand in an exact tail, which is searched beside the HNSW graph and drained into it in slices
-so short that queries hardly wait. Graphs that fill up or silt up are rebuilt beside the serving one
+New rows stand in an exact tail, which is searched beside the structure (cells, or an HNSW graph, both
+called graph here) and drained into it in slices so short that queries hardly wait. Graphs that fill up
+or silt up are rebuilt beside the serving one
 (`index_updater.rebuild`), and the search effort follows the recall that is measured. Durations are
 measured here; nothing depends on the time of day.
 """
@@ -35,11 +36,12 @@ _REBUILD_ROWS: Final = 64  # ~10 ms of one core
 _MARKS: Final = 256  # ~0.2 ms
 _REST_S: Final = 0.0003  # between slices, so that waiting queries get in
 _IDLE_S: Final = 1.0
+_WAIT_S: Final = 30.0  # of a writer for the swap to a larger index, at most
 _ROW_S: Final = 150e-6  # first guess of what an insertion costs; measured from then on
 
 
 class LiveIndex(IndexCore):
-    """HNSW that is written while it is read. Every method may be called by any thread.
+    """An index that is written while it is read. Every method may be called by any thread.
 
     Args:
         dim: of the vectors.
@@ -67,14 +69,18 @@ class LiveIndex(IndexCore):
         self._thread: threading.Thread | None = None
 
     def upsert(self, ids: Ids, vectors: F32) -> None:
-        """As in `IndexCore`; a writer that is faster than the upkeep does some of it itself."""
+        """As in `IndexCore`; a writer that is faster than the upkeep does some of it itself.
+
+        Where there is no room before a rebuild is through, it waits for that: the tail stays short.
+        """
         super().upsert(ids, vectors)
         self._wake.set()
-        alone = self._thread is None
-        while max(self.tail_rows, self.tombstones_left) > self._settings.tail_rows:
-            if not (self.maintain() if alone else self._drain_slice()):
+        alone, until = self._thread is None, time.monotonic() + _WAIT_S
+        while max(self.tail_rows, self.tombstones_left) > self.settings.tail_rows:
+            busy = self.maintain() if alone else self._drain_slice()
+            if not busy and (alone or time.monotonic() > until or self._stop.is_set()):
                 return
-            if self._searched and not alone:
+            if not busy or (self._searched and not alone):
                 time.sleep(_REST_S)
 
     def remove(self, ids: Ids) -> None:
@@ -136,8 +142,8 @@ class LiveIndex(IndexCore):
     def _slice_rows(self) -> int:
         if not self._searched:
             return _BULK_ROWS
-        pause_s = self._settings.pause_ms / 1000
-        if self.tail_rows < self._settings.tail_rows // 2:
+        pause_s = self.settings.pause_ms / 1000
+        if self.tail_rows < self.settings.tail_rows // 2:
             pause_s /= 4  # short pauses, more of them, while there is no hurry
         return max(1, int(pause_s / self._row_s))
 
@@ -152,13 +158,13 @@ class LiveIndex(IndexCore):
                 live = len(self)
                 capacity = max(self._smallest, capacity_for(live))
                 _log.info("rebuilding the index: %d live rows, room for %d", live, capacity)
-                self._rebuild = Rebuild(self._view, live, capacity, self._settings)
+                self._rebuild = Rebuild(self._view, live, capacity, self.settings)
             rows = _REBUILD_ROWS if self._searched else 8 * _BULK_ROWS
             threads = 1 if self._searched else os.cpu_count() or 1
-            if self._rebuild.advance(self._view, rows, threads) <= self._settings.tail_rows // 2:
+            if self._rebuild.advance(self._view, rows, threads) <= self.settings.tail_rows // 2:
                 self._rebuild.tune()
                 with self._writing:
-                    self._view = self._rebuild.finish(self._view, self._settings.tail_rows)
+                    self._view = self._rebuild.finish(self._view, self.settings.tail_rows)
                 self._rebuild, self._exhausted = None, False
                 self._looked_at = self._view.generation.changes
                 self.rebuilds += 1
@@ -177,15 +183,15 @@ class LiveIndex(IndexCore):
         if self._missed is None and not changed:
             return False
         asked = [self._missed] if self._missed is not None else []
-        self._missed, self._looked_at, k = None, changes, tuned_k(self._settings)
+        self._missed, self._looked_at, k = None, changes, tuned_k(self.settings)
         queries = np.concatenate([*asked, self._recent_queries(), likely_queries(view, view.n)])
         exact, graph = exact_search(view, queries, k), view.generation.graph
 
         def recall_at(ef: int) -> float:
             return self._share(view, queries, exact, k, ef)
 
-        graph.ef = raise_ef(graph.ef, self._settings, recall_at)
-        self._exhausted = recall_at(graph.ef) < self._settings.recall_floor
+        graph.ef = raise_ef(graph.ef, self.settings, recall_at)
+        self._exhausted = recall_at(graph.ef) < self.settings.recall_floor
         return True
 
     def _due(self) -> bool:
@@ -196,7 +202,7 @@ class LiveIndex(IndexCore):
         if view.n <= EXACT_BELOW:
             return False
         churned = view.n - generation.born >= _CHURN * generation.born
-        return generation.tombstone_ratio >= self._settings.rebuild_tombstones or (
+        return generation.tombstone_ratio >= self.settings.rebuild_tombstones or (
             self._exhausted and churned
         )
 

@@ -22,6 +22,7 @@ _MOST: Final = 8  # times the setting: a query of a bad graph must not cost with
 # were tried up to 0.005, and the sample has an error of 0.001.
 _MARGIN: Final = 0.012
 _QUERIES: Final = 24  # of each kind
+_TASTES: Final = (1, 3, 8)  # videos that a query lies between, as a viewer's vector does
 
 
 def shares_found(exact: Sequence[Found], found: Sequence[Found]) -> F32:
@@ -59,11 +60,11 @@ def raise_ef(ef: int, settings: IndexSettings, recall_at: Callable[[int], float]
 
 
 def likely_queries(view: View, seed: int) -> F32:
-    """(m, d) unit vectors of videos, and between three of them as viewers' are; (0, d) if none live."""
+    """(m, d) unit vectors of videos, and of viewers between three or eight; (0, d) if none live."""
     live = np.flatnonzero(view.alive(np.arange(view.n)))
     if not len(live):
         return np.empty((0, view.tail.shape[1]), np.float32)
-    picked = np.random.default_rng(seed).choice(live, 4 * _QUERIES)
-    videos = view.generation.rows.floats(picked)
-    viewers = videos[_QUERIES:].reshape(_QUERIES, 3, -1).sum(axis=1)
-    return unit_rows(np.concatenate([videos[:_QUERIES], viewers]) + np.float32(1e-6))
+    rng, rows = np.random.default_rng(seed), view.generation.rows
+    asked = [rows.floats(rng.choice(live, (_QUERIES, n)).ravel()) for n in _TASTES]
+    sums = [x.reshape(_QUERIES, n, -1).sum(axis=1) for x, n in zip(asked, _TASTES, strict=True)]
+    return unit_rows(np.concatenate(sums) + np.float32(1e-6))

@@ -40,7 +40,6 @@ from streams.follower import Followed, TopicFollower
 _log = logging.getLogger(__name__)
 TOPICS: Final = ("video-vectors", "video-stats")
 _REFRESH_S: Final = 2.0
-_PROBES: Final = 16
 _PROBE_K: Final = 500
 _DAY_MS: Final = 86_400_000
 
@@ -182,13 +181,8 @@ class ServingState:
         self._rebuilds = self.index.rebuilds
 
     def _probe(self) -> None:
-        live = self.catalog.live_ids()
-        if not len(live):
-            return
-        rng = np.random.default_rng(self._clock_ms())
-        rows = self.catalog.rows_of(rng.choice(live, min(_PROBES, len(live)), replace=False))
-        queries = self.catalog.vectors(rows[rows >= 0])
-        INDEX_RECALL.set(self.index.recall(queries, min(_PROBE_K, len(live))))
+        if len(self.index):
+            INDEX_RECALL.set(self.index.probe(self._clock_ms(), _PROBE_K))
 
     def _save_beside(self) -> None:
         """Snapshot in a thread of its own: trending and the probe do not wait for a disk."""

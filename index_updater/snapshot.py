@@ -1,7 +1,7 @@
 """Catalog and index on disk, in one folder that is there whole or not at all.
 
     folder/CURRENT              the name of the snapshot to boot from
-    folder/snapshot-000000007/  manifest.json (sizes, checksums, meta), graph.bin, *.npy, *.utf8
+    folder/snapshot-000000007/  manifest.json (sizes, checksums), cells.bin (or hnsw.bin), *.npy, *.bytes
 
 Writing is done by a child process made by `fork`, as Redis does it: the child has the memory as it was
 at that instant, and the serving process goes on after the fork (22 ms at a million videos, 1.26 GB).
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +34,6 @@ from index_updater.snapshot_files import (
     write_pieces,
 )
 from operators.catalog import Catalog
-
-_GRAPH: Final = "graph.bin"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,10 +79,13 @@ def load(folder: Path, settings: IndexSettings) -> Snapshot | None:
     if where is None:
         return None
     pieces, meta = read_pieces(where)
+    graph = where / graph_file(settings)
+    if not graph.exists():
+        raise IndexCorruptError(f"{where} has no {graph.name}: it is of another index structure")
     try:
         catalog = Catalog.restore(_part(pieces, "catalog."))
         rows = {name: np.asarray(array) for name, array in _part(pieces, "index.").items()}
-        index = LiveIndex.restore(rows, where / _GRAPH, settings)
+        index = LiveIndex.restore(rows, graph, settings)
     except (KeyError, ValueError, RuntimeError, UnicodeDecodeError) as e:
         raise IndexCorruptError(f"{where}: {e!r}") from e
     # The two are written one after the other while messages are applied: a removal may have
@@ -94,13 +95,18 @@ def load(folder: Path, settings: IndexSettings) -> Snapshot | None:
     return Snapshot(index, catalog, meta)
 
 
+def graph_file(settings: IndexSettings) -> str:
+    """The name of the structure's own file: another structure cannot read it."""
+    return f"{settings.structure}.bin"
+
+
 def _write(folder: Path, name: str, index: LiveIndex, catalog: Catalog, meta: str) -> None:
     """Runs in the child: the locks are held by nobody there but us."""
     pieces: Pieces = {f"index.{key}": array for key, array in index.state().items()}
     pieces |= {f"catalog.{key}": piece for key, piece in catalog.state().items()}
     draft = folder / f"{name}.draft"
     try:
-        write_pieces(draft, pieces, {_GRAPH: index.save_graph}, meta)
+        write_pieces(draft, pieces, {graph_file(index.settings): index.save_graph}, meta)
         publish(folder, draft, name)
     except OSError as e:
         free = shutil.disk_usage(folder).free

@@ -1,7 +1,7 @@
 """Compiled loops: the fold says what one event does after the other, and costs what C would.
 
-numba compiles a kernel when it is first called, and keeps the code on disk. Who only reads features
-(a serving process) never calls one, and so never imports the compiler.
+numba compiles a kernel when it is first called, and keeps the code on disk. Who calls none never
+imports the compiler; a process that serves calls those of its index when it starts.
 
 Traps inside a kernel: an integer beside a float32 gives float64, an int64 beside a uint64 too; and
 arguments are arrays or numbers, a record array by the fields that it needs (`records[FIELDS]`).

@@ -240,17 +240,17 @@ def test_a_damaged_snapshot_is_refused_with_the_reason_and_boot_replays_the_topi
         engine.stop_api()
         where = current(folder)
         assert where is not None
-        graph = where / "graph.bin"
+        graph = where / "cells.bin"
         data = bytearray(graph.read_bytes())
         data[len(data) // 2] ^= 0x10
         graph.write_bytes(data)
-        with pytest.raises(IndexCorruptError, match=r"graph\.bin is not what its manifest says"):
+        with pytest.raises(IndexCorruptError, match=r"cells\.bin is not what its manifest says"):
             snapshot.load(folder, QUICK)
         began = time.monotonic()
         engine.serve()
         took_s = time.monotonic() - began
         assert engine.ready() == (200, f"{videos:.0f} videos\n")
-        assert "graph.bin is not what its manifest says; replaying" in engine.log_of("api")
+        assert "cells.bin is not what its manifest says; replaying" in engine.log_of("api")
         assert engine.metric("api", "headrace_index_snapshots_total", outcome="refused") == 1
         eventually(lambda: _boots(folder), 30, "a new snapshot in its place")
         matrix.row(

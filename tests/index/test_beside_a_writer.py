@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from contracts.settings import IndexSettings
@@ -13,7 +14,13 @@ from index_updater.live_index import LiveIndex
 from index_updater.rwlock import SharedLock
 
 DIM = 8
-QUICK = IndexSettings(m=8, ef_construction=40, ef_search=200, tail_rows=128)
+
+
+@pytest.fixture(scope="module", params=["cells", "hnsw"])
+def quick(request: pytest.FixtureRequest) -> IndexSettings:
+    return IndexSettings(
+        structure=request.param, m=8, ef_construction=40, ef_search=200, tail_rows=128
+    )
 
 
 def unit(n: int, seed: int) -> NDArray[np.float32]:
@@ -47,8 +54,10 @@ def beside(write: Callable[[], None], read: Callable[[int], None], readers: int 
     return sum(counts)
 
 
-def test_readers_beside_churn_and_rebuilds_see_no_removed_and_no_doubled_id() -> None:
-    index = LiveIndex(DIM, QUICK, capacity=1)
+def test_readers_beside_churn_and_rebuilds_see_no_removed_and_no_doubled_id(
+    quick: IndexSettings,
+) -> None:
+    index = LiveIndex(DIM, quick, capacity=1)
     index.upsert(np.arange(4000), unit(4000, 1))
     index.start()
     removed: set[int] = set()  # final: these never come back
@@ -81,8 +90,10 @@ def test_readers_beside_churn_and_rebuilds_see_no_removed_and_no_doubled_id() ->
         index.close()
 
 
-def test_a_video_that_is_changed_over_and_over_is_in_every_answer_exactly_once() -> None:
-    index = LiveIndex(DIM, QUICK, capacity=1)
+def test_a_video_that_is_changed_over_and_over_is_in_every_answer_exactly_once(
+    quick: IndexSettings,
+) -> None:
+    index = LiveIndex(DIM, quick, capacity=1)
     index.upsert(np.arange(2000), unit(2000, 1))
     target = unit(1, 50)[0]
     near = np.stack([target + 0.05 * unit(1, s)[0] for s in range(60, 64)])
@@ -103,8 +114,8 @@ def test_a_video_that_is_changed_over_and_over_is_in_every_answer_exactly_once()
         index.close()
 
 
-def test_several_writers_do_not_lose_each_others_rows() -> None:
-    index = LiveIndex(DIM, QUICK, capacity=1)
+def test_several_writers_do_not_lose_each_others_rows(quick: IndexSettings) -> None:
+    index = LiveIndex(DIM, quick, capacity=1)
     index.start()
 
     def write(first: int) -> None:

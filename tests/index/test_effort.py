@@ -1,8 +1,10 @@
 """A search may cost less than the index would spend; that is nobody else's business."""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from contracts.settings import IndexSettings
@@ -18,8 +20,9 @@ def unit(n: int, seed: int) -> F32:
     return out
 
 
-def test_searches_of_different_effort_beside_each_other_each_get_their_own() -> None:
-    index, queries = LiveIndex(DIM, IndexSettings(ef_search=400)), unit(300, 2)
+@pytest.mark.parametrize("structure", ["cells", "hnsw"])
+def test_searches_of_different_effort_beside_each_other_each_get_their_own(structure: Any) -> None:
+    index, queries = LiveIndex(DIM, IndexSettings(structure=structure, ef_search=400)), unit(300, 2)
     index.upsert(np.arange(6000), unit(6000, 1))
     while index.maintain():
         pass

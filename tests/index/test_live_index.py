@@ -12,9 +12,13 @@ from contracts.settings import IndexSettings
 from index_updater.live_index import LiveIndex
 
 DIM = 16
-TIGHT = IndexSettings(tail_rows=8, ef_search=200)
 F32 = NDArray[np.float32]
 Change = tuple[str, list[int], int]
+
+
+@pytest.fixture(scope="module", params=["cells", "hnsw"])
+def tight(request: pytest.FixtureRequest) -> IndexSettings:
+    return IndexSettings(structure=request.param, tail_rows=8, ef_search=200)
 
 
 def vectors(n: int, seed: int) -> F32:
@@ -62,9 +66,9 @@ def apply(index: LiveIndex, model: dict[int, F32], change: Change) -> None:
 @given(changes, st.integers(1, 80))
 @settings(max_examples=150, deadline=None)
 def test_any_history_is_searched_like_a_dictionary_after_every_step(
-    history: list[Change], k: int
+    tight: IndexSettings, history: list[Change], k: int
 ) -> None:
-    index, model = LiveIndex(DIM, TIGHT, capacity=1), dict[int, F32]()
+    index, model = LiveIndex(DIM, tight, capacity=1), dict[int, F32]()
     for n, change in enumerate(history):
         apply(index, model, change)
         query = vectors(1, n)[0]
@@ -82,8 +86,8 @@ def test_any_history_is_searched_like_a_dictionary_after_every_step(
 
 
 @pytest.mark.parametrize("n", [0, 1])
-def test_k_may_be_anything_and_the_index_small_or_empty(n: int) -> None:
-    index = LiveIndex(DIM, TIGHT)
+def test_k_may_be_anything_and_the_index_small_or_empty(tight: IndexSettings, n: int) -> None:
+    index = LiveIndex(DIM, tight)
     index.upsert(np.arange(n), vectors(n, 1))
     settle(index)
     for k in (-1, 0, 1, 1000):
@@ -95,8 +99,8 @@ def test_k_may_be_anything_and_the_index_small_or_empty(n: int) -> None:
 
 
 @pytest.mark.parametrize("n", [0, 1, 40, 3000])
-def test_more_than_is_live_gives_all_that_is_live(n: int) -> None:
-    index = LiveIndex(DIM, TIGHT, capacity=4000)
+def test_more_than_is_live_gives_all_that_is_live(tight: IndexSettings, n: int) -> None:
+    index = LiveIndex(DIM, tight, capacity=4000)
     index.upsert(np.arange(4000), vectors(4000, 1))
     settle(index)
     index.remove(np.arange(n, 4000))
@@ -117,8 +121,10 @@ BAD: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD.keys())
-def test_a_batch_with_a_vector_that_cannot_be_used_is_refused_whole(bad: F32) -> None:
-    index = LiveIndex(DIM, TIGHT)
+def test_a_batch_with_a_vector_that_cannot_be_used_is_refused_whole(
+    tight: IndexSettings, bad: F32
+) -> None:
+    index = LiveIndex(DIM, tight)
     if bad.shape == (2, DIM):
         bad = np.concatenate([vectors(1, 1), bad[:1].astype(np.float32)])
     with pytest.raises(ValueError, match="vector"):
@@ -128,16 +134,16 @@ def test_a_batch_with_a_vector_that_cannot_be_used_is_refused_whole(bad: F32) ->
 
 
 @pytest.mark.parametrize("bad", [np.full(DIM, np.nan), np.zeros(DIM), np.ones(DIM + 1)])
-def test_a_query_that_cannot_be_used_is_refused(bad: F32) -> None:
-    index = LiveIndex(DIM, TIGHT)
+def test_a_query_that_cannot_be_used_is_refused(tight: IndexSettings, bad: F32) -> None:
+    index = LiveIndex(DIM, tight)
     index.upsert(np.arange(9), vectors(9, 1))
     with pytest.raises(ValueError, match="query"):
         index.search(bad, 3)
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e30])
-def test_only_the_direction_of_a_vector_counts(scale: float) -> None:
-    index = LiveIndex(DIM, TIGHT)
+def test_only_the_direction_of_a_vector_counts(tight: IndexSettings, scale: float) -> None:
+    index = LiveIndex(DIM, tight)
     x = vectors(1, 1)
     index.upsert(ids(7), x * np.float32(scale))
     found, sims = index.search(x[0] * np.float32(scale), 1)
@@ -145,8 +151,8 @@ def test_only_the_direction_of_a_vector_counts(scale: float) -> None:
     assert sims[0] == pytest.approx(1.0, abs=2e-3)
 
 
-def test_a_changed_vector_is_found_by_the_new_and_not_by_the_old() -> None:
-    index = LiveIndex(DIM, TIGHT)
+def test_a_changed_vector_is_found_by_the_new_and_not_by_the_old(tight: IndexSettings) -> None:
+    index = LiveIndex(DIM, tight)
     index.upsert(np.arange(3000), vectors(3000, 1))
     settle(index)
     old, new = vectors(3000, 1)[5], -vectors(3000, 1)[5]
@@ -158,16 +164,16 @@ def test_a_changed_vector_is_found_by_the_new_and_not_by_the_old() -> None:
         settle(index)
 
 
-def test_the_same_vector_again_costs_no_row() -> None:
-    index = LiveIndex(DIM, TIGHT)
+def test_the_same_vector_again_costs_no_row(tight: IndexSettings) -> None:
+    index = LiveIndex(DIM, tight)
     for _ in range(5):
         index.upsert(np.arange(100), vectors(100, 1))
         settle(index)
     assert index.tombstone_ratio == 0
 
 
-def test_a_repeated_id_takes_the_last_of_its_vectors() -> None:
-    index = LiveIndex(DIM, TIGHT)
+def test_a_repeated_id_takes_the_last_of_its_vectors(tight: IndexSettings) -> None:
+    index = LiveIndex(DIM, tight)
     x = vectors(3, 1)
     index.upsert(ids(4, 9, 4), x)
     assert len(index) == 2
@@ -176,8 +182,11 @@ def test_a_repeated_id_takes_the_last_of_its_vectors() -> None:
 
 @pytest.mark.parametrize("spread", [0.0, 1e-3, 1e-2])
 @pytest.mark.parametrize("shuffled", [True, False])
-def test_many_equal_or_nearly_equal_vectors_are_all_found(spread: float, shuffled: bool) -> None:
-    index, rng = LiveIndex(DIM, IndexSettings(tail_rows=8)), np.random.default_rng(4)
+def test_many_equal_or_nearly_equal_vectors_are_all_found(
+    tight: IndexSettings, spread: float, shuffled: bool
+) -> None:
+    usual = IndexSettings(structure=tight.structure, tail_rows=8)
+    index, rng = LiveIndex(DIM, usual), np.random.default_rng(4)
     centres = vectors(5, 1)
     x = np.concatenate([np.repeat(centres, 800, axis=0), vectors(2000, 2)])
     x = (x + spread * rng.standard_normal(x.shape)).astype(np.float32)
@@ -192,8 +201,8 @@ def test_many_equal_or_nearly_equal_vectors_are_all_found(spread: float, shuffle
             assert sims.min() > 0.999
 
 
-def test_recall_stays_high_while_a_tenth_is_replaced_over_and_over() -> None:
-    settings_ = IndexSettings(tail_rows=256)
+def test_recall_stays_high_while_a_tenth_is_replaced_over_and_over(tight: IndexSettings) -> None:
+    settings_ = IndexSettings(structure=tight.structure, tail_rows=256)
     index, rng = LiveIndex(DIM, settings_, capacity=1), np.random.default_rng(3)
     index.upsert(np.arange(6000), vectors(6000, 1))
     for round_ in range(20):

@@ -10,7 +10,13 @@ from contracts.settings import IndexSettings
 from index_updater.live_index import LiveIndex
 
 DIM = 8
-QUICK = IndexSettings(m=8, ef_construction=40, ef_search=100, tail_rows=64)
+
+
+@pytest.fixture(scope="module", params=["cells", "hnsw"])
+def quick(request: pytest.FixtureRequest) -> IndexSettings:
+    return IndexSettings(
+        structure=request.param, m=8, ef_construction=40, ef_search=100, tail_rows=64
+    )
 
 
 def unit(n: int, seed: int) -> NDArray[np.float32]:
@@ -41,11 +47,11 @@ def write(index: LiveIndex, seeds: dict[int, int], keys: list[int], seed: int) -
     seeds.update(fresh)
 
 
-def test_growth_far_beyond_the_first_capacity_keeps_every_row() -> None:
-    index, seeds = LiveIndex(DIM, QUICK, capacity=1), dict[int, int]()
+def test_growth_far_beyond_the_first_capacity_keeps_every_row(quick: IndexSettings) -> None:
+    index, seeds = LiveIndex(DIM, quick, capacity=1), dict[int, int]()
     for start in range(0, 6000, 500):
         write(index, seeds, list(range(start, start + 500)), 1)
-        assert index.tail_rows <= QUICK.tail_rows + 500
+        assert index.tail_rows <= quick.tail_rows + 500
     assert_holds(index, seeds)
     settle(index)
     assert index.rebuilds >= 1
@@ -54,8 +60,10 @@ def test_growth_far_beyond_the_first_capacity_keeps_every_row() -> None:
 
 @given(st.data())
 @settings(max_examples=12, deadline=None)
-def test_what_is_written_during_a_rebuild_is_there_after_the_swap(data: st.DataObject) -> None:
-    index, seeds = LiveIndex(DIM, QUICK, capacity=1), dict[int, int]()
+def test_what_is_written_during_a_rebuild_is_there_after_the_swap(
+    quick: IndexSettings, data: st.DataObject
+) -> None:
+    index, seeds = LiveIndex(DIM, quick, capacity=1), dict[int, int]()
     write(index, seeds, list(range(1500)), 1)
     settle(index)
     index.search(unit(1, 1)[0], 1)  # from now on maintenance works in small slices
@@ -79,11 +87,11 @@ def test_what_is_written_during_a_rebuild_is_there_after_the_swap(data: st.DataO
             break
     assert index.rebuilds > before
     assert_holds(index, seeds)
-    assert index.tombstone_ratio < QUICK.rebuild_tombstones
+    assert index.tombstone_ratio < quick.rebuild_tombstones
 
 
 def test_low_recall_that_effort_does_not_mend_rebuilds_once_for_some_churn() -> None:
-    poor = IndexSettings(m=4, ef_construction=10, ef_search=10, recall_floor=1.0)
+    poor = IndexSettings(structure="hnsw", m=4, ef_construction=10, ef_search=10, recall_floor=1.0)
     index = LiveIndex(DIM, poor, capacity=20_000)
     index.upsert(np.arange(4000), unit(4000, 1))
 
@@ -124,8 +132,8 @@ def test_the_effort_follows_the_recall_when_vectors_are_hard() -> None:
     assert index.recall(hard(60, 3), 100) >= floor - 0.01
 
 
-def test_rewriting_one_row_without_end_does_not_grow_without_end() -> None:
-    index = LiveIndex(DIM, QUICK, capacity=1)
+def test_rewriting_one_row_without_end_does_not_grow_without_end(quick: IndexSettings) -> None:
+    index = LiveIndex(DIM, quick, capacity=1)
     index.upsert(np.arange(10), unit(10, 1))
     for turn in range(6000):
         index.upsert(np.array([3]), unit(1, turn + 2))
@@ -137,8 +145,8 @@ def test_rewriting_one_row_without_end_does_not_grow_without_end() -> None:
 
 
 @pytest.mark.parametrize("started", [True, False])
-def test_closing_twice_and_starting_again_is_fine(started: bool) -> None:
-    index = LiveIndex(DIM, QUICK)
+def test_closing_twice_and_starting_again_is_fine(quick: IndexSettings, started: bool) -> None:
+    index = LiveIndex(DIM, quick)
     if started:
         index.start()
     index.close()

@@ -107,6 +107,20 @@ def test_a_writer_in_a_hurry_does_not_leave_the_dead_behind(hard: IndexSettings)
         index.close()
 
 
+def test_the_probe_sees_what_viewers_miss_where_videos_themselves_find_everything() -> None:
+    """A graph has no way between clusters far apart: who lies between two of them is served from one."""
+    apart = IndexSettings(structure="hnsw", m=6, ef_construction=20, ef_search=10)
+    world, rows = World(4, spread=0.1), 6000
+    index = LiveIndex(DIM, apart, capacity=3 * rows)
+    index.upsert(np.arange(rows), world.vectors(rows))
+    settle(index)
+    assert index.shares(world.vectors(100), 20).mean() > index.probe(1, 20) + 0.1
+    sound = LiveIndex(DIM, IndexSettings(), capacity=3 * rows)
+    sound.upsert(np.arange(rows), world.vectors(rows))
+    settle(sound)
+    assert sound.probe(1, K) >= FLOOR
+
+
 @given(st.integers(0, 400), st.integers(0, 450), st.floats(0, 1), st.integers(0, 5))
 @settings(max_examples=60, deadline=None)
 def test_exact_search_is_what_sorting_everything_gives(

@@ -22,9 +22,15 @@ from index_updater.snapshot_files import current
 from operators.catalog import Catalog
 
 DIM = 8
-QUICK = IndexSettings(m=8, ef_construction=40, ef_search=200, tail_rows=64)
 NOW_MS = 1_790_000_000_000
 META = {"offsets": {"video-vectors:0": ["topic-id", 17]}, "bundle": "day0"}
+
+
+@pytest.fixture(scope="module", params=["cells", "hnsw"])
+def quick(request: pytest.FixtureRequest) -> IndexSettings:
+    return IndexSettings(
+        structure=request.param, m=8, ef_construction=40, ef_search=200, tail_rows=64
+    )
 
 
 def unit(n: int, seed: int) -> NDArray[np.float32]:
@@ -46,8 +52,8 @@ def drop(index: LiveIndex, catalog: Catalog, names: list[str]) -> None:
     index.remove(hash64_many(names))
 
 
-def built(n: int) -> tuple[LiveIndex, Catalog]:
-    index, catalog = LiveIndex(DIM, QUICK, capacity=1), Catalog(DIM)
+def built(quick: IndexSettings, n: int) -> tuple[LiveIndex, Catalog]:
+    index, catalog = LiveIndex(DIM, quick, capacity=1), Catalog(DIM)
     names = [f"v{i}" for i in range(n)]
     fill(index, catalog, names, 1)
     drop(index, catalog, names[::5])
@@ -56,8 +62,8 @@ def built(n: int) -> tuple[LiveIndex, Catalog]:
     return index, catalog
 
 
-def loaded(folder: Path) -> snapshot.Snapshot:
-    found = snapshot.load(folder, QUICK)
+def loaded(quick: IndexSettings, folder: Path) -> snapshot.Snapshot:
+    found = snapshot.load(folder, quick)
     assert found is not None
     return found
 
@@ -65,13 +71,13 @@ def loaded(folder: Path) -> snapshot.Snapshot:
 @pytest.mark.parametrize("n", [0, 1, 50, 3000])
 @pytest.mark.parametrize("settled", [True, False])
 def test_save_and_load_answer_the_same_and_can_be_written_on(
-    tmp_path: Path, n: int, settled: bool
+    quick: IndexSettings, tmp_path: Path, n: int, settled: bool
 ) -> None:
-    index, catalog = built(n)
+    index, catalog = built(quick, n)
     while settled and index.maintain():
         pass
     snapshot.save(tmp_path / "s", index, catalog, META)
-    again = loaded(tmp_path / "s")
+    again = loaded(quick, tmp_path / "s")
     assert again.meta == META
     assert len(again.index) == len(index) == len(again.catalog) == len(catalog)
     assert again.index.tail_rows == index.tail_rows
@@ -86,12 +92,12 @@ def test_save_and_load_answer_the_same_and_can_be_written_on(
     assert again.index.search(unit(2, 9)[0], 1)[0].tolist() == [hash64("new")]
     assert hash64("v2") not in again.index.ids()
     snapshot.save(tmp_path / "s", again.index, again.catalog, {})
-    assert len(loaded(tmp_path / "s").index) == len(again.index)
+    assert len(loaded(quick, tmp_path / "s").index) == len(again.index)
 
 
-def test_no_snapshot_is_none(tmp_path: Path) -> None:
-    assert snapshot.load(tmp_path, QUICK) is None
-    assert snapshot.load(tmp_path / "nowhere", QUICK) is None
+def test_no_snapshot_is_none(quick: IndexSettings, tmp_path: Path) -> None:
+    assert snapshot.load(tmp_path, quick) is None
+    assert snapshot.load(tmp_path / "nowhere", quick) is None
 
 
 def flip(path: Path, at: float) -> None:
@@ -113,13 +119,14 @@ def lose(path: Path, at: float) -> None:
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_a_torn_or_altered_snapshot_is_refused(
+    quick: IndexSettings,
     tmp_path_factory: pytest.TempPathFactory,
     data: st.DataObject,
     harm: Callable[[Path, float], None],
     at: float,
 ) -> None:
     folder = tmp_path_factory.mktemp("torn")
-    snapshot.save(folder, *built(60), META)
+    snapshot.save(folder, *built(quick, 60), META)
     where = current(folder)
     assert where is not None
     files = sorted(where.iterdir())
@@ -128,21 +135,21 @@ def test_a_torn_or_altered_snapshot_is_refused(
         return
     harm(victim, at)
     with pytest.raises(IndexCorruptError):
-        snapshot.load(folder, QUICK)
+        snapshot.load(folder, quick)
 
 
 @pytest.mark.parametrize("text", ["", "../elsewhere", "snapshot-000000099", "\udcff"])
-def test_a_pointer_to_nowhere_is_refused(tmp_path: Path, text: str) -> None:
-    snapshot.save(tmp_path, *built(5), {})
+def test_a_pointer_to_nowhere_is_refused(quick: IndexSettings, tmp_path: Path, text: str) -> None:
+    snapshot.save(tmp_path, *built(quick, 5), {})
     (tmp_path / "CURRENT").write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(IndexCorruptError):
-        snapshot.load(tmp_path, QUICK)
+        snapshot.load(tmp_path, quick)
 
 
-def test_a_snapshot_of_another_layout_is_refused(tmp_path: Path) -> None:
+def test_a_snapshot_of_another_layout_is_refused(quick: IndexSettings, tmp_path: Path) -> None:
     import xxhash
 
-    snapshot.save(tmp_path, *built(5), {})
+    snapshot.save(tmp_path, *built(quick, 5), {})
     where = current(tmp_path)
     assert where is not None
     sealed = json.loads((where / "manifest.json").read_text())
@@ -151,25 +158,38 @@ def test_a_snapshot_of_another_layout_is_refused(tmp_path: Path) -> None:
     sum_ = xxhash.xxh3_128_hexdigest(text.encode())
     (where / "manifest.json").write_text(json.dumps({"xxh3": sum_, "manifest": text}))
     with pytest.raises(IndexCorruptError, match="layout 2"):
-        snapshot.load(tmp_path, QUICK)
+        snapshot.load(tmp_path, quick)
 
 
-def test_a_writer_that_is_killed_leaves_the_snapshot_before(tmp_path: Path) -> None:
-    index, catalog = built(2000)
+def test_a_snapshot_of_another_structure_is_refused(quick: IndexSettings, tmp_path: Path) -> None:
+    snapshot.save(tmp_path, *built(quick, 3000), {})
+    other = "hnsw" if quick.structure == "cells" else "cells"
+    with pytest.raises(
+        IndexCorruptError, match=f"no {other}.bin: it is of another index structure"
+    ):
+        snapshot.load(tmp_path, quick.model_copy(update={"structure": other}))
+
+
+def test_a_writer_that_is_killed_leaves_the_snapshot_before(
+    quick: IndexSettings, tmp_path: Path
+) -> None:
+    index, catalog = built(quick, 2000)
     snapshot.save(tmp_path, index, catalog, {"number": 1})
     for _ in range(5):
         snapshot.start(tmp_path, index, catalog, {"number": 2}).cancel()
-        assert loaded(tmp_path).meta["number"] in (1, 2)
+        assert loaded(quick, tmp_path).meta["number"] in (1, 2)
     snapshot.save(tmp_path, index, catalog, {"number": 3})
-    assert loaded(tmp_path).meta == {"number": 3}
+    assert loaded(quick, tmp_path).meta == {"number": 3}
     assert not list(tmp_path.glob("*.draft"))
     assert len(list(tmp_path.glob("snapshot-*"))) <= 2
 
 
-def test_a_folder_that_cannot_be_written_is_an_os_error(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_an_os_error(
+    quick: IndexSettings, tmp_path: Path
+) -> None:
     (tmp_path / "s").write_text("a file, no folder")
     with pytest.raises(OSError, match="s"):
-        snapshot.save(tmp_path / "s", *built(5), {})
+        snapshot.save(tmp_path / "s", *built(quick, 5), {})
 
 
 def test_a_child_that_fails_or_dies_is_said_and_leaves_nothing(tmp_path: Path) -> None:
@@ -184,17 +204,21 @@ def test_a_child_that_fails_or_dies_is_said_and_leaves_nothing(tmp_path: Path) -
             os.waitpid(child.pid, os.WNOHANG)
 
 
-def test_a_removal_that_reached_the_catalog_only_is_made_up_for_at_boot(tmp_path: Path) -> None:
-    index, catalog = built(50)
+def test_a_removal_that_reached_the_catalog_only_is_made_up_for_at_boot(
+    quick: IndexSettings, tmp_path: Path
+) -> None:
+    index, catalog = built(quick, 50)
     catalog.remove("v7")
     snapshot.save(tmp_path, index, catalog, {})
-    again = loaded(tmp_path)
+    again = loaded(quick, tmp_path)
     assert hash64("v7") not in again.index.ids()
     assert len(again.index) == len(again.catalog) == len(index) - 1
 
 
-def test_a_snapshot_taken_beside_writers_and_readers_is_a_state_that_was(tmp_path: Path) -> None:
-    index, catalog, stop = LiveIndex(DIM, QUICK, capacity=1), Catalog(DIM), threading.Event()
+def test_a_snapshot_taken_beside_writers_and_readers_is_a_state_that_was(
+    quick: IndexSettings, tmp_path: Path
+) -> None:
+    index, catalog, stop = LiveIndex(DIM, quick, capacity=1), Catalog(DIM), threading.Event()
     index.start()
     fill(index, catalog, [f"v{i}" for i in range(500)], 1)
 
@@ -210,7 +234,7 @@ def test_a_snapshot_taken_beside_writers_and_readers_is_a_state_that_was(tmp_pat
     try:
         for number in range(4):
             snapshot.save(tmp_path, index, catalog, {"number": number})
-            again = loaded(tmp_path)
+            again = loaded(quick, tmp_path)
             # Batches are atomic in each of the two; the index may be one batch behind.
             assert len(again.catalog) % 20 == len(again.index) % 20 == 0
             assert 0 <= len(again.catalog) - len(again.index) <= 20
