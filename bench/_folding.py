@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import httpx
-import numpy as np
 from redis import Redis
 
 from bench._engine import Engine, until
@@ -20,6 +19,7 @@ from headrace.dashboard.histograms import Scrape, parse, total
 from headrace.servers.process import Process, free_port
 from headrace.servers.redis import EmbeddedRedis
 from model_runtime import bundles
+from operators.blobs import from_blobs
 from streams.user_flow import FLOW
 
 PHASES: Final = ("load", "fold", "write")
@@ -144,7 +144,7 @@ def check_counts(client: Redis, engine: Engine, events: int) -> None:
     dtype = user_dtype(tower.hidden, tower.dim)
     counted, keys = 0, list(client.scan_iter(match=engine.keys.user("*"), count=1000))
     for start in range(0, len(keys), 1000):
-        blobs = cast(list[bytes], client.mget(keys[start : start + 1000]))
-        counted += int(np.frombuffer(b"".join(blobs), dtype)["events"].sum())
+        blobs = cast(list[bytes | None], client.mget(keys[start : start + 1000]))
+        counted += int(from_blobs(blobs, dtype)["events"].sum())
     if counted != events:
         raise ValueError(f"{events} events were sent, and the states hold {counted}")

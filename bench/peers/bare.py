@@ -22,7 +22,7 @@ from contracts.topics import EVENTS
 from contracts.user_record import user_dtype
 from headrace.environment import read_settings
 from model_runtime import bundles
-from operators.blobs import from_blobs
+from operators.blobs import from_blobs, to_blobs
 from operators.catalog import Catalog
 from operators.derive import derive
 from operators.event_columns import RawMessages, decode_events
@@ -56,9 +56,7 @@ class Folder:
         records = from_blobs(blobs, self._dtype)
         derive(records, self._fold.bundle, self._catalog)
         self._fold(records, events, {}, time.time_ns() // 1_000_000)
-        flat, size = records.tobytes(), self._dtype.itemsize
-        folded = (flat[i : i + size] for i in range(0, len(flat), size))
-        self._client.mset(dict(zip(keys, folded, strict=True)))
+        self._client.mset(dict(zip(keys, to_blobs(records), strict=True)))
 
 
 def raw(messages: Sequence[Message]) -> RawMessages:
