@@ -19,7 +19,7 @@ from contracts.settings import IndexSettings
 from index_updater.exact import View, best, exact_search, first_view, tail_search
 from index_updater.generation import EXACT_BELOW, Generation
 from index_updater.graph import F32, Labels
-from index_updater.recall import Found, likely_queries, share_found, shares_found
+from index_updater.recall import Found, likely_queries, shares_found
 from index_updater.rwlock import SharedLock
 from index_updater.vectors import last_of_each, unit_halves, unit_query, unit_rows
 
@@ -217,11 +217,9 @@ class IndexCore:
         ((labels, sims),) = exact_search(seen, query[None], k)
         return seen, labels, sims
 
-    def _share(
-        self, view: View, queries: F32, exact: Sequence[Found], k: int, effort: int
-    ) -> float:
-        """Recall of the search of a view, by queries of which the exact best are known."""
-        return share_found(exact, [self._near(query, k, view, effort)[1:] for query in queries])
+    def _shares(self, view: View, queries: F32, exact: Sequence[Found], k: int, effort: int) -> F32:
+        """(m,) recall of the search of a view, by queries of which the exact best are known."""
+        return shares_found(exact, [self._near(query, k, view, effort)[1:] for query in queries])
 
     def _recent_queries(self) -> F32:
         """(m, d) of the last searches."""

@@ -12,7 +12,7 @@ from contracts.settings import IndexSettings
 from index_updater.exact import View, exact_search, first_view
 from index_updater.generation import ALIVE, EXACT_BELOW, Generation
 from index_updater.graph import Labels
-from index_updater.recall import likely_queries, raise_ef, share_found, tuned_k
+from index_updater.recall import likely_queries, raise_ef, shares_found, tuned_k, weakest
 
 
 class Rebuild:
@@ -35,14 +35,13 @@ class Rebuild:
         """Find the effort that the new graph takes, while nobody else searches it."""
         new, settings = self._new, self._settings
         view = first_view(new, 1)
-        if view.n <= EXACT_BELOW:
+        queries, k = likely_queries(view, view.n), tuned_k(settings)
+        if view.n <= EXACT_BELOW or not len(queries):
             return
-        k = tuned_k(settings)
-        queries = likely_queries(view, view.n)
         exact = exact_search(view, queries, k)
 
         def recall_at(ef: int) -> float:
-            return share_found(exact, [new.graph.search(q, k, ef) for q in queries])
+            return weakest(shares_found(exact, [new.graph.search(q, k, ef) for q in queries]))
 
         new.graph.ef = raise_ef(settings.ef_search, settings, recall_at)
 

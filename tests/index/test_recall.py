@@ -38,8 +38,8 @@ class World:
 
     def asked(self) -> dict[str, F32]:
         """Queries of several kinds, drawn anew each time."""
-        mixed = self.vectors(5 * 40).reshape(40, 5, DIM).sum(axis=1)
-        return {"new": self.vectors(40), "mixed": unit_rows(mixed)}
+        mixed, wide = (self.vectors(n * 40).reshape(40, n, DIM).sum(axis=1) for n in (5, 8))
+        return {"new": self.vectors(40), "mixed": unit_rows(mixed), "wide": unit_rows(wide)}
 
 
 def assert_found(index: LiveIndex, world: World, moment: str) -> None:
