@@ -92,7 +92,7 @@ def main(events: int) -> None:
     consumer = Consumer(
         client_config(settings.kafka)
         | {
-            "group.id": "headrace.bare",
+            "group.id": f"headrace.bare.{os.getpid()}",  # one that has read nothing yet
             "auto.offset.reset": "earliest",
             "enable.auto.commit": False,
             "fetch.queue.backoff.ms": 10,
