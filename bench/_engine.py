@@ -136,7 +136,6 @@ def engine(durable: bool = True, **environ: str) -> Iterator[Engine]:
                 {
                     **{k: v for k, v in os.environ.items() if not k.startswith("HEADRACE_")},
                     "HEADRACE_KAFKA__BOOTSTRAP": kafka.bootstrap,
-                    "HEADRACE_KAFKA__FETCH_WAIT_MS": "10",
                     "HEADRACE_REDIS__URL": server.url,
                     "HEADRACE_API__TOKEN_SECRET": "0" * 64,
                     **environ,

@@ -112,7 +112,7 @@ def produce(
     stopped: Callable[[], bool],
 ) -> Sent:
     """`rate` messages a second for so long (rate 0: so many messages as fast as they are taken)."""
-    producer = Producer(producer_config(KafkaSettings(bootstrap=bootstrap)))
+    producer = Producer(producer_config(KafkaSettings(bootstrap=bootstrap), linger_ms=5))
     done, count = Sent(), int(rate * seconds) if rate else int(seconds)
 
     def acked(error: Any, message: Any) -> None:

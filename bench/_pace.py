@@ -23,6 +23,7 @@ from headrace.servers.tether import tethered
 from streams.kafka import producer_config
 
 _REST_S = 0.001
+_LINGER_MS = 5  # the default of the Java clients since Kafka 4
 
 
 class Pacer:
@@ -78,7 +79,7 @@ def paced(
 def main(rate: float, seconds: float, people: int, videos: int) -> None:
     """Send, wait for the acknowledgements, say what was sent."""
     kafka = read_settings(os.environ).kafka
-    producer, seed = Producer(producer_config(kafka)), time.time_ns() % (1 << 48)
+    producer, seed = Producer(producer_config(kafka, _LINGER_MS)), time.time_ns() % (1 << 48)
     pacer = Pacer(producer, kafka.topic_prefix + EVENTS.name, Crowd(people, videos), seed)
     began = time.perf_counter()
     latest_s = pacer.run(rate, seconds)

@@ -110,7 +110,7 @@ def measure(running: Engine, big: BigCatalog, said: argparse.Namespace) -> list[
         apis.append(Api(*serve(running, big, said.workers, "api-other", said.against)))
     kernels = Kernels(big, running.client(), running.keys, said.limit)
     at = running.kafka.bootstrap
-    longest = (said.seconds * 2.6 * len(apis)) * said.turns + 20
+    longest = (said.seconds * 2.6 * len(apis)) * said.turns + 20 + said.warm
     common = {"videos": big.world.n, "seconds": longest}
     streams = [
         load("events", at, rate=said.events, viewers=said.viewers, seed=3, **common),
@@ -119,6 +119,8 @@ def measure(running: Engine, big: BigCatalog, said: argparse.Namespace) -> list[
     rows: list[list[float]] = []
     client_cpu_s = 0.0
     try:
+        progress("both streams on: the broker's compiler takes a core for its first half minute")
+        time.sleep(said.warm)
         for api in apis:
             load("feeds", api.url, wait=True, seconds=3, rate=said.rate, viewers=said.viewers)
         for turn in range(said.turns):
@@ -196,6 +198,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     parser.add_argument("--workers", type=int, default=1, help="processes of the API")
     parser.add_argument("--seconds", type=float, default=8, help="of each part of a turn")
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--warm", type=float, default=40, help="seconds of both streams before")
     parser.add_argument(
         "--against", type=Path, help="a checkout of another commit that reads the same state"
     )

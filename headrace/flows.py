@@ -99,8 +99,13 @@ def run_video_stats(settings: Settings, stop: threading.Event) -> None:
     client, keys = _redis(settings), Keys(settings.redis.namespace)
     publisher = Publisher(settings.kafka)
     positions = StatePositions(client, keys.stats)
-    stream = settings.stream.model_copy(update={"poll_ms": settings.stats.poll_ms})
-    reader = PartitionReader(settings.kafka, stream, stats_flow.FLOW, stats_flow.TOPICS, positions)
+    # Nobody waits for a count: few large fetches and batches cost broker and flow a fraction.
+    slow = settings.stats.poll_ms
+    kafka = settings.kafka.model_copy(update={"fetch_wait_ms": slow})
+    stream = settings.stream.model_copy(update={"poll_ms": slow})
+    reader = PartitionReader(
+        kafka, stream, stats_flow.FLOW, stats_flow.TOPICS, positions, fetch_min_bytes=1 << 20
+    )
     writer = stats_flow.StatsWriter(client, keys, settings, publisher, reader)
     try:
         run_flow(stats_flow.FLOW, reader, writer.decode, writer.write, stop, writer.flush_if_due)

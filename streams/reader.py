@@ -35,6 +35,7 @@ from streams.topics import admin, describe
 _log = logging.getLogger(__name__)
 _TIMEOUT_S: Final = 10.0
 _FIRST_MESSAGE_S: Final = 0.05
+_MIRROR_EVERY_S: Final = 1.0
 _AWAY_EVERY_S: Final = 2.0  # look so often whether a broker that was away is back
 # Errors after which librdkafka has lost its place or its topic: look at the broker afresh.
 _LOST_PLACE: Final = frozenset(
@@ -87,7 +88,13 @@ class PartitionReader:
         flow: str,
         topics: Sequence[str],
         positions: Positions,
+        fetch_min_bytes: int = 1,
     ) -> None:
+        """Nothing is asked yet.
+
+        Args:
+            fetch_min_bytes: the broker holds a fetch until there is so much, or its time is over.
+        """
         self._prefix, self._stream, self._positions = kafka.topic_prefix, stream, positions
         self._topics = tuple(topics)
         self._admin = admin(kafka)
@@ -102,11 +109,14 @@ class PartitionReader:
                 # The default of 1000 ms starves a flow that is faster than the fetches.
                 "fetch.queue.backoff.ms": 10,
                 "fetch.wait.max.ms": kafka.fetch_wait_ms,
+                "fetch.min.bytes": fetch_min_bytes,
                 "fetch.message.max.bytes": 4 << 20,
             }
         )
         self._at: dict[str, Stored] = {}
         self._stored: dict[str, str] = {}
+        self._mirror: dict[str, int] = {}
+        self._mirrored_at = 0.0
         self._look_at = 0.0
         self._lost = False
         self.on_open: Callable[[], None] | None = None
@@ -191,6 +201,7 @@ class PartitionReader:
         """
         if self._lost:
             self.rewind()
+        self._mirror_if_due()
         if time.monotonic() >= self._look_at:
             self._refresh()
         got = self._consumer.consume(1, _FIRST_MESSAGE_S)
@@ -295,22 +306,29 @@ class PartitionReader:
         self._at.update(after)
 
     def stored(self, after: Mapping[str, Stored]) -> None:
-        """The positions are durable: remember, and mirror them to the consumer group."""
+        """The positions are durable: remember; the consumer group hears of it in a second."""
         self._at.update(
             {s: p for s, p in after.items() if s in self._at and _behind(self._at[s], p)}
         )
         self._stored.update({s: str(p) for s, p in after.items()})
-        try:
-            self._consumer.commit(
-                offsets=[self._partition(s, p.offset) for s, p in after.items()],
-                asynchronous=True,
-            )
-        except KafkaException as e:  # only lag tools read it
-            _log.debug("group offsets not mirrored: %s", e)
+        self._mirror.update({s: p.offset for s, p in after.items()})
         self._measure_lag(after)
+
+    def _mirror_if_due(self) -> None:
+        """Tell the consumer group, for lag tools; once a second, since each costs the broker a write."""
+        if not self._mirror or time.monotonic() - self._mirrored_at < _MIRROR_EVERY_S:
+            return
+        at = [self._partition(s, offset) for s, offset in self._mirror.items()]
+        self._mirror, self._mirrored_at = {}, time.monotonic()
+        try:
+            self._consumer.commit(offsets=at, asynchronous=True)
+        except KafkaException as e:
+            _log.debug("group offsets not mirrored: %s", e)
 
     def close(self) -> None:
         """Leave the broker."""
+        self._mirrored_at = -_MIRROR_EVERY_S
+        self._mirror_if_due()
         self._consumer.close()
 
 
