@@ -166,7 +166,11 @@ def measure(running: Engine, big: BigCatalog, said: argparse.Namespace) -> list[
     start(running, big, said.viewers, said.past)
     url, process = serve(running, big, said.workers, "api")
     at = running.kafka.bootstrap
-    common = {"videos": big.world.n, "seconds": said.seconds + 60, "viewers": said.viewers}
+    common = {
+        "videos": big.world.n,
+        "seconds": said.seconds + said.warm + 60,
+        "viewers": said.viewers,
+    }
     loads = [
         load("events", at, rate=said.events, seed=3, **common),
         load("videos", at, rate=said.publish, seed=4, **common),
@@ -174,6 +178,8 @@ def measure(running: Engine, big: BigCatalog, said: argparse.Namespace) -> list[
     ]
     names = ("headrace_event_to_feed_seconds", "headrace_video_to_index_seconds")
     try:
+        progress("all on: the broker's compiler takes a core for its first half minute")
+        time.sleep(said.warm)
         probe = Probe(running, url)
         for n in range(_TASTES):
             probe.taste(n)
@@ -239,6 +245,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     parser.add_argument("--feeds", type=float, default=20, help="a second")
     parser.add_argument("--workers", type=int, default=1, help="processes of the API")
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--warm", type=float, default=40, help="seconds of all loads before")
     said = parser.parse_args(arguments)
     big = big_catalog(said.videos)
     with engine() as running:
