@@ -14,8 +14,8 @@ from index_updater.live_index import LiveIndex
 from operators.catalog import Catalog
 from operators.features.history import liked_videos
 
-# The neighbourhood of a video is dense: 3 rows kept for each one wanted find 0.999 of the best of
-# 100,000 videos (0.91 of a million), where a viewer's vector takes up to 4,800 (docs/LOG.md).
+# The neighbourhood of a video is dense: an effort of 3 for each one wanted finds 0.92 to 0.95 of the
+# best of a million, in 0.2 ms; a viewer's vector, which lies between clusters, takes 3,700.
 _EFFORT: Final = 3
 _LEAST_EFFORT: Final = 100
 
