@@ -154,8 +154,10 @@ class MetricsSettings(Section):
 class ModelSettings(Section):
     """Which bundle turns videos and viewers into vectors."""
 
-    bundle: str = "day0"
-    directory: Path | None = Field(None, description="Where bundles live; day0 needs none.")
+    bundle: str = Field("day0", description="The one to begin with, until another is promoted.")
+    registry: str | None = Field(
+        None, description="Where bundles lie: a folder, or a URL (fsspec); day0 needs none."
+    )
     embedding_size: int | None = Field(
         None,
         ge=1,

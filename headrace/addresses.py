@@ -27,6 +27,7 @@ class Addresses(msgspec.Struct, frozen=True):
     kafka: str
     redis: str
     metrics: tuple[str, ...]
+    registry: str | None = None  # of bundles
 
 
 def write(state_dir: Path, addresses: Addresses) -> None:
@@ -82,5 +83,9 @@ def settings_with(addresses: Addresses | None, environ: Mapping[str, str]) -> Se
     """Settings of the environment, pointed to a sandbox if there is one."""
     if addresses is None:
         return read_settings(environ)
-    there = {"HEADRACE_KAFKA__BOOTSTRAP": addresses.kafka, "HEADRACE_REDIS__URL": addresses.redis}
+    there = {
+        "HEADRACE_KAFKA__BOOTSTRAP": addresses.kafka,
+        "HEADRACE_REDIS__URL": addresses.redis,
+        "HEADRACE_MODEL__REGISTRY": addresses.registry or "",
+    }
     return read_settings({**environ, **there})

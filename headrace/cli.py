@@ -9,7 +9,7 @@ import sys
 import typer
 
 from contracts.errors import HeadraceError
-from headrace.commands import dead_letters, topics
+from headrace.commands import dead_letters, models, topics
 from headrace.commands.demo import demo
 from headrace.commands.replay import replay
 from headrace.commands.sandbox import sandbox
@@ -35,6 +35,7 @@ app.command(rich_help_panel=_TRY)(replay)
 app.command(rich_help_panel=_RUN)(stream)
 app.command(rich_help_panel=_RUN)(serve)
 app.add_typer(topics.app, name="topics", rich_help_panel=_RUN)
+app.add_typer(models.app, name="models", rich_help_panel=_RUN)
 app.command(rich_help_panel=_RUN)(settings)
 app.command(rich_help_panel=_LOOK)(user)
 app.command(rich_help_panel=_LOOK)(video)

@@ -161,6 +161,7 @@ class Sandbox:
             self._say("redis", "the one that settings name")
         index = self._environ.setdefault("HEADRACE_INDEX__SNAPSHOT_DIR", str(self._dir / "index"))
         Path(index).mkdir(parents=True, exist_ok=True)
+        self._environ.setdefault("HEADRACE_MODEL__REGISTRY", str(self._dir / "registry"))
         return settings
 
     def _serve(self, server: Server, where: str, then: object = None) -> None:
@@ -194,6 +195,7 @@ class Sandbox:
             settings.kafka.bootstrap,
             settings.redis.url.get_secret_value(),
             (*flows, f"{self._api_url}/metrics"),
+            self._environ["HEADRACE_MODEL__REGISTRY"],
         )
 
     def _wait_until_ready(self, stop: threading.Event) -> bool:

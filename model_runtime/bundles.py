@@ -1,8 +1,8 @@
-"""Loading a bundle by the id that settings name. Trained kinds add themselves to `KINDS`."""
+"""Loading a bundle by its id. Trained kinds add themselves to `KINDS`."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -12,25 +12,51 @@ from contracts.models import Bundle
 from contracts.settings import ModelSettings
 from model_runtime import day0, manifest
 from model_runtime.manifest import Manifest
+from model_runtime.store import Store
 
 Load = Callable[[Manifest, Mapping[str, bytes], ModelSettings], Bundle]
 
 
-def load(settings: ModelSettings) -> Bundle:
-    """The bundle `settings.bundle`: day0 is built in, any other lies in `settings.directory`.
+def load(settings: ModelSettings, bundle_id: str | None = None) -> Bundle:
+    """A bundle, `settings.bundle` unless told: day0 is built in, any other lies in the registry.
 
     Raises:
-        BundleError: missing, torn, changed, of another layout or kind, or made for other features.
+        BundleError: missing, torn, changed, of another layout or kind, made for other features or
+            for embeddings of another size.
     """
-    if settings.bundle == day0.ID:
+    bundle_id = bundle_id or settings.bundle
+    if bundle_id == day0.ID:
         return day0.Day0().bundle(embedding_size=settings.embedding_size)
-    if settings.directory is None:
-        raise BundleError(
-            f"bundle {settings.bundle!r} is not built in: set HEADRACE_MODEL__DIRECTORY"
-        )
-    found, files = manifest.read(settings.directory, settings.bundle)
+    found, files = manifest.read(registry(settings, bundle_id), bundle_id)
+    return build(found, files, settings)
+
+
+def registry(settings: ModelSettings, wanted: str = "") -> Store:
+    """The store that the settings name.
+
+    Raises:
+        BundleError: they name none.
+    """
+    if settings.registry is None:
+        what = f"bundle {wanted!r} is not built in" if wanted else "there is no registry"
+        raise BundleError(f"{what}: set HEADRACE_MODEL__REGISTRY to a folder or a URL")
+    return Store(settings.registry)
+
+
+def build(found: Manifest, files: Mapping[str, bytes], settings: ModelSettings) -> Bundle:
+    """The models of a bundle that was read.
+
+    Raises:
+        BundleError: of another kind, or made for other features or embeddings.
+    """
     if unknown := sorted(set(found.features) - {spec.name for spec in FEATURE_COLUMNS}):
         raise BundleError(f"bundle {found.id!r} reads columns not served: {', '.join(unknown)}")
+    ours, theirs = settings.embedding_size, found.embedding_size
+    if None not in (ours, theirs) and ours != theirs:
+        raise BundleError(
+            f"bundle {found.id!r} is made for embeddings of {theirs} numbers, the videos here have "
+            f"{ours}"
+        )
     if found.kind not in KINDS:
         raise BundleError(f"bundle {found.id!r} is of kind {found.kind!r}, not {sorted(KINDS)}")
     bundle = KINDS[found.kind](found, files, settings)
@@ -38,8 +64,8 @@ def load(settings: ModelSettings) -> Bundle:
     return bundle
 
 
-def publish_day0(directory: Path, bundle_id: str, weights: day0.Day0) -> Path:
-    """Write a day-0 bundle with numbers of one's own; where it lies now.
+def publish_day0(store: Store | Path, bundle_id: str, weights: day0.Day0, **about: Any) -> Manifest:
+    """Write a day-0 bundle with numbers of one's own; `about` as in `manifest.write`.
 
     Raises:
         BundleError: the id is taken or no name, or a head reads an unknown column.
@@ -51,13 +77,14 @@ def publish_day0(directory: Path, bundle_id: str, weights: day0.Day0) -> Path:
     except ValueError as e:
         raise BundleError(f"bundle {bundle_id!r}: {e}") from None
     return manifest.write(
-        directory,
+        store,
         bundle_id,
         day0.KIND,
         dim=built.users.dim,
         hidden=built.users.hidden,
         features=built.ranker.features,
         files={day0.WEIGHTS: msgspec.json.encode(weights)},
+        **about,
     )
 
 

@@ -1,6 +1,6 @@
 """The day-0 bundle: needs no training, so that a new deployment works before it has data."""
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -18,6 +18,7 @@ WEIGHTS: Final = "day0.json"
 class Day0(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All numbers of a day-0 bundle. Others than these need another id: they give other vectors."""
 
+    dim: Annotated[int, msgspec.Meta(ge=8, le=DIM)] = DIM
     text: TextWeights = TextWeights()
     mean: MeanWeights = MeanWeights()
     heads: dict[str, Head] = msgspec.field(default_factory=lambda: dict(HEADS))
@@ -30,7 +31,7 @@ class Day0(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         return Bundle(
             bundle_id,
-            DecayedMean(DIM, self.mean),
-            HashedItems(self.text, embedding_size),
+            DecayedMean(self.dim, self.mean),
+            HashedItems(self.text, embedding_size, self.dim),
             LinearRanker(self.heads),
         )

@@ -45,20 +45,23 @@ class TextWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class HashedItems:
     """The item tower of the day-0 bundle.
 
+    A word is 64 signs; fewer dimensions take the first of them.
+
     All embeddings of a deployment have to be of one size: that of `embedding_size`, else of the
     first one seen, since sizes come from different models whose spaces have nothing in common.
     """
 
-    dim = DIM
-
     def __init__(
-        self, weights: TextWeights | None = None, embedding_size: int | None = None
+        self,
+        weights: TextWeights | None = None,
+        embedding_size: int | None = None,
+        dim: int = DIM,
     ) -> None:
         self._weights = weights or TextWeights()
-        self._size = embedding_size
+        self._size, self.dim = embedding_size, dim
 
     def embed(self, videos: Sequence[Video]) -> F32:
-        """(n, 64) unit vectors. Never zero: a video without any words is told by its id.
+        """(n, d) unit vectors. Never zero: a video without any words is told by its id.
 
         Raises:
             BadMessageError: on an embedding of another size, or with a value that is not finite.
@@ -69,12 +72,12 @@ class HashedItems:
         bag = Bag()
         for i, video in enumerate(videos):
             self._describe(bag, video, with_text=i not in shown)
-        total = bag.sums()
+        total = bag.sums()[:, : self.dim]
         total[given] += contents * np.float32(self._weights.embedding)
         return unit(total)
 
     def embed_texts(self, texts: Sequence[str]) -> F32:
-        """(n, 64) unit vectors of searches and interests; zero where a text has no word."""
+        """(n, d) unit vectors of searches and interests; zero where a text has no word."""
         bag, w = Bag(), self._weights
         for text in texts:
             found = words(text, _TITLE_CHARS)
@@ -84,7 +87,7 @@ class HashedItems:
             bag.add(Kind.WORD, found, w.title)
             bag.add(Kind.TRIGRAM, trigrams(found), w.trigrams)
             bag.end_row()
-        return unit(bag.sums())
+        return unit(bag.sums()[:, : self.dim])
 
     def _describe(self, bag: Bag, video: Video, with_text: bool) -> None:
         w = self._weights
@@ -107,9 +110,9 @@ class HashedItems:
         bag.end_row()
 
     def _contents(self, videos: Sequence[Video]) -> F32:
-        """(n, 64) unit vectors of the given embeddings, zero where one is all zeros."""
+        """(n, d) unit vectors of the given embeddings, zero where one is all zeros."""
         if not videos:
-            return np.zeros((0, DIM), np.float32)
+            return np.zeros((0, self.dim), np.float32)
         size = self._size or len(videos[0].embedding or ())
         for video in videos:
             if len(video.embedding or ()) != size:
@@ -122,9 +125,9 @@ class HashedItems:
         self._size = size
         largest = np.abs(raw).max(axis=1, keepdims=True)  # 1e300 squared would be infinite
         scaled = np.divide(raw, largest, out=np.zeros_like(raw), where=largest > 0)
-        if size <= DIM:
-            return unit(np.pad(scaled, ((0, 0), (0, DIM - size))).astype(np.float32))
-        projected: F32 = scaled.astype(np.float32) @ projection(size)
+        if size <= self.dim:
+            return unit(np.pad(scaled, ((0, 0), (0, self.dim - size))).astype(np.float32))
+        projected: F32 = scaled.astype(np.float32) @ projection(size)[:, : self.dim]
         return unit(projected)
 
 

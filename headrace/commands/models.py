@@ -1,0 +1,98 @@
+"""`headrace models`: the registry of bundles, and which of them is in use."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from headrace.commands.shared import StateDir
+
+if TYPE_CHECKING:
+    from contracts.settings import Settings
+
+app = typer.Typer(help="Bundles of models: publish, compare, promote.", no_args_is_help=True)
+BundleId = Annotated[str, typer.Argument(help="Id of a bundle in the registry, or day0.")]
+
+
+@app.command("list")
+def list_models(state_dir: StateDir = None) -> None:
+    """Show every bundle of the registry, the live one and the one held beside it."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from headrace import models
+
+    listed = models.listed(_settings(state_dir))
+    table = Table("bundle", "", "kind", "dim", "published", "metrics", box=None, pad_edge=False,
+                  header_style="bold")  # fmt: skip
+    for one in listed.bundles:
+        m, state = one.manifest, {"live": "[green]live[/green]"}.get(one.state, one.state)
+        if m is None:
+            table.add_row(one.id, state, f"[red]{one.problem}[/red]")
+            continue
+        metrics = "  ".join(f"{name} {value:.4g}" for name, value in list(m.metrics.items())[:3])
+        table.add_row(m.id, state, m.kind, str(m.dim), _when(m.published_ms), metrics)
+    Console().print(table)
+    if listed.problem:
+        Console(stderr=True).print(f"which one is live is not known: {listed.problem}")
+
+
+@app.command()
+def publish(
+    source: Annotated[
+        Path, typer.Argument(exists=True, help="A bundle's folder, or numbers of day-0 as JSON.")
+    ],
+    bundle_id: Annotated[
+        str | None, typer.Option("--id", help="Else the id that the folder's manifest says.")
+    ] = None,
+    state_dir: StateDir = None,
+) -> None:
+    """Put a bundle into the registry and announce it. What could not be served is refused."""
+    from rich.console import Console
+
+    from headrace import models
+
+    settings = _settings(state_dir)
+    made = models.publish(settings, source, bundle_id)
+    Console().print(
+        f"{made.id} ({made.kind}, {made.dim} dimensions) is in {settings.model.registry}"
+    )
+
+
+@app.command()
+def diff(old: BundleId, new: BundleId, state_dir: StateDir = None) -> None:
+    """Show what differs between two bundles: features, training, data, metrics, files."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from headrace import models
+
+    found = models.difference(_settings(state_dir), old, new)
+    if not found:
+        Console().print("the two differ in nothing but their ids")
+        return
+    table = Table("", old, new, box=None, header_style="bold", pad_edge=False)
+    for name, before, after in found:
+        table.add_row(name, _cell(before), _cell(after))
+    Console().print(table)
+
+
+def _settings(state_dir: Path | None) -> "Settings":
+    import os
+
+    from rich.console import Console
+
+    from headrace.addresses import settings_with
+    from headrace.commands.shared import find_sandbox
+
+    return settings_with(find_sandbox(state_dir, Console(stderr=True)), os.environ)
+
+
+def _cell(value: Any) -> str:
+    return "-" if value is None else "yes" if value is True else str(value)
+
+
+def _when(ms: int) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M") if ms else ""

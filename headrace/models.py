@@ -1,0 +1,117 @@
+"""What `headrace models` does: settings -> registry and topic -> what is there, and what is in use."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from contracts.errors import BundleError, UnavailableError
+from contracts.lineup import Lineup, Published
+from contracts.settings import Settings
+from model_runtime import bundles, day0, publishing
+from model_runtime.manifest import Manifest
+from model_runtime.store import Store
+from streams.kafka import Publisher
+from streams.models_topic import read_models, say
+
+_READ_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One bundle; `manifest` None and a `problem` where it cannot be read.
+
+    Attributes:
+        state: "live", "beside" or empty.
+    """
+
+    id: str
+    state: str
+    manifest: Manifest | None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All of them, oldest first; `problem`: why it is not known which one is live."""
+
+    bundles: list[Listed]
+    problem: str = ""
+
+
+def listed(settings: Settings) -> Listing:
+    """Everything in the registry, and the built-in bundle.
+
+    Raises:
+        BundleError: the registry cannot be read.
+    """
+    store = Store(settings.model.registry) if settings.model.registry else None
+    try:
+        lineup, problem = lineup_of(settings), ""
+    except UnavailableError as e:
+        lineup, problem = None, str(e)
+    ids = {day0.ID, *(store.folders() if store else ()), *(lineup.bundles if lineup else ())}
+    found = [_listed(store, one, lineup) for one in ids]
+    return Listing(sorted(found, key=_age), problem)
+
+
+def _listed(store: Store | None, bundle_id: str, lineup: Lineup | None) -> Listed:
+    state = ""
+    if lineup is not None and bundle_id in lineup.bundles:
+        state = "live" if bundle_id == lineup.live else "beside"
+    try:
+        return Listed(bundle_id, state, publishing.about(store, bundle_id))
+    except BundleError as e:
+        return Listed(bundle_id, state, None, str(e))
+
+
+def _age(one: Listed) -> tuple[int, str]:
+    return (one.manifest.published_ms if one.manifest else 0, one.id)
+
+
+def lineup_of(settings: Settings) -> Lineup:
+    """What is in use; the settings' bundle while nothing else was said.
+
+    Raises:
+        UnavailableError: Kafka does not answer.
+    """
+    found = read_models(settings.kafka, _READ_S).lineup
+    return found or Lineup(settings.model.bundle)
+
+
+def publish(settings: Settings, source: Path, bundle_id: str | None) -> Manifest:
+    """Put a bundle into the registry and announce it.
+
+    Raises:
+        BundleError: see `publishing.publish`; nothing was written.
+        UnavailableError: it is in the registry, and Kafka has not taken the announcement.
+    """
+    store = bundles.registry(settings.model)
+    made = publishing.publish(store, source, settings.model, _now_ms(), bundle_id)
+    publisher = Publisher(settings.kafka)
+    record = Published(
+        made.id, made.kind, made.dim, made.hidden, made.seal, made.published_ms, made.metrics
+    )
+    try:
+        say(publisher, record)
+    except UnavailableError as e:
+        raise UnavailableError(
+            f"{made.id} is in {store}, but not announced: {e}; publish it once more"
+        ) from None
+    finally:
+        publisher.close(1.0)
+    return made
+
+
+def difference(settings: Settings, old: str, new: str) -> list[tuple[str, Any, Any]]:
+    """See `publishing.difference`.
+
+    Raises:
+        BundleError: one of them cannot be read.
+    """
+    store = Store(settings.model.registry) if settings.model.registry else None
+    return publishing.difference(publishing.about(store, old), publishing.about(store, new))
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
