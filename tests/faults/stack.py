@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx
 import numpy as np
-from confluent_kafka import Consumer, TopicPartition
 from pydantic import SecretStr
 
 from contracts.events import Event, decode_event
@@ -18,8 +17,8 @@ from headrace.servers.apache_kafka import ApacheKafka
 from headrace.servers.broker import EmbeddedBroker
 from headrace.servers.process import Process, free_port
 from headrace.servers.redis import EmbeddedRedis
-from streams.topics import admin as admin_of
-from streams.topics import create_topics, describe
+from streams.topics import create_topics
+from tests.faults.logs import read_ends, read_log
 from tests.integration.running import Deployment, eventually
 from tests.integration.test_user_flow import NOT_COMPARED, VIDEOS, clean_fold
 
@@ -97,43 +96,12 @@ class Stack(Deployment):
 
     def events_of_the_log(self) -> list[Event]:
         """Every event on the topic, each partition in its order."""
-        name = self.settings.kafka.topic_prefix + "events"
-        client = admin_of(self.settings.kafka)
-        count = describe(client, [name])[name][1]
-        consumer = Consumer(
-            {"bootstrap.servers": self.settings.kafka.bootstrap, "group.id": "test.log"}
-        )
-        found: list[Event] = []
-        for p in range(count):
-            part = TopicPartition(name, p, 0)
-            at, high = consumer.get_watermark_offsets(part, timeout=30)
-            consumer.assign([TopicPartition(name, p, at)])
-            while at < high:
-                for m in consumer.consume(1000, 0.5):
-                    if m.error() is None:
-                        at = (m.offset() or 0) + 1
-                        found.append(decode_event(m.value() or b""))
-        consumer.close()
-        return found
-
-    def ends(self, topic: str) -> list[int]:
-        """The end of each partition."""
-        name = self.settings.kafka.topic_prefix + topic
-        client = admin_of(self.settings.kafka)
-        count = describe(client, [name])[name][1]
-        consumer = Consumer(
-            {"bootstrap.servers": self.settings.kafka.bootstrap, "group.id": "test.ends"}
-        )
-        found = [
-            consumer.get_watermark_offsets(TopicPartition(name, p), timeout=30)[1]
-            for p in range(count)
-        ]
-        consumer.close()
-        return found
+        log = read_log(self.settings, "events")
+        return [decode_event(m.value() or b"") for p in sorted(log) for m in log[p]]
 
     def settled(self, timeout_s: float = 60.0) -> None:
         """Wait until the user flow has folded all events that there are."""
-        ends = {f"events:{p}": end for p, end in enumerate(self.ends("events")) if end}
+        ends = {f"events:{p}": end for p, end in read_ends(self.settings, "events").items() if end}
         eventually(lambda: self.folded_up_to(ends), timeout_s, "the log to be folded")
 
     def lost_and_doubled(self, accepted: set[str], users: set[str]) -> tuple[int, int]:

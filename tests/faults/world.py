@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import httpx
 import psutil
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Message
 from redis import Redis
 
 from contracts.settings import Settings
@@ -28,6 +28,7 @@ from headrace.supervisor import Supervisor
 from streams.keys import Keys
 from streams.positions import FlowPositions, StatePositions
 from streams.topics import create_topics
+from tests.faults.logs import read_ends, read_log
 
 FLOWS: Final = ("user-state", "video-stats", "video-vectors")
 Broker = ApacheKafka | EmbeddedBroker
@@ -242,43 +243,3 @@ def world(folder: Path, kafka: Broker, **environ: str) -> Iterator[World]:
         yield running
     finally:
         running.stop()
-
-
-def read_ends(settings: Settings, topic: str) -> dict[int, int]:
-    """Partition -> offset behind its last message."""
-    consumer = _consumer(settings)
-    try:
-        parts = _partitions(consumer, settings.kafka.topic_prefix + topic)
-        return {p.partition: consumer.get_watermark_offsets(p, timeout=10)[1] for p in parts}
-    finally:
-        consumer.close()
-
-
-def read_log(settings: Settings, topic: str) -> dict[int, list[Message]]:
-    """All that a topic holds: partition -> messages in the order of their offsets."""
-    consumer = _consumer(settings)
-    parts = _partitions(consumer, settings.kafka.topic_prefix + topic)
-    ends = {p.partition: consumer.get_watermark_offsets(p, timeout=10)[1] for p in parts}
-    found: dict[int, list[Message]] = {p: [] for p in ends}
-    consumer.assign(parts)
-    while any(p.offset < ends[p.partition] for p in consumer.position(parts) if ends[p.partition]):
-        for m in consumer.consume(2000, 0.2):
-            assert m.error() is None, m.error()
-            found[m.partition() or 0].append(m)
-    consumer.close()
-    return found
-
-
-def _consumer(settings: Settings) -> Consumer:
-    return Consumer(
-        {
-            "bootstrap.servers": settings.kafka.bootstrap,
-            "group.id": "test.log",
-            "enable.auto.commit": False,
-        }
-    )
-
-
-def _partitions(consumer: Consumer, name: str) -> list[TopicPartition]:
-    known = consumer.list_topics(name, timeout=10).topics[name].partitions
-    return [TopicPartition(name, p, 0) for p in sorted(known)]
