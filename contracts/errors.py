@@ -9,6 +9,7 @@ HeadraceError
   FencedError           the stored position is not the one this writer read from; read it again
   IndexCorruptError     a snapshot that does not match its own checksums; boot from the topic instead
   BundleError           a bundle that is missing, torn or of another layout
+  DatasetError          a training log that lacks something or holds what cannot be used; nothing starts
 """
 
 
@@ -46,3 +47,7 @@ class IndexCorruptError(HeadraceError):
 
 class BundleError(HeadraceError):
     """A model bundle that is missing, torn or of another layout."""
+
+
+class DatasetError(HeadraceError):
+    """A training log that lacks something, or holds what cannot be used."""

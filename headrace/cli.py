@@ -9,7 +9,7 @@ import sys
 import typer
 
 from contracts.errors import HeadraceError
-from headrace.commands import dead_letters, models, topics
+from headrace.commands import data, dead_letters, models, topics
 from headrace.commands.demo import demo
 from headrace.commands.replay import replay
 from headrace.commands.sandbox import sandbox
@@ -27,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-_TRY, _RUN, _LOOK = "Try it", "Run it", "Look into it"
+_TRY, _RUN, _LOOK, _LEARN = "Try it", "Run it", "Look into it", "Learn from a log"
 app.command(rich_help_panel=_TRY)(demo)
 app.command(rich_help_panel=_TRY)(sandbox)
 app.command(rich_help_panel=_TRY)(simulate)
@@ -40,6 +40,7 @@ app.command(rich_help_panel=_RUN)(settings)
 app.command(rich_help_panel=_LOOK)(user)
 app.command(rich_help_panel=_LOOK)(video)
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel=_LOOK)
+app.add_typer(data.app, name="data", rich_help_panel=_LEARN)
 
 
 def main() -> None:

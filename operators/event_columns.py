@@ -117,7 +117,7 @@ def decode_events(raw: RawMessages, tolerance_ms: int) -> tuple[EventColumns, li
     if bad:
         wrong = {b.index for b in bad}
         raw = raw.take([i for i in range(len(raw)) if i not in wrong])
-    return _columns(events, raw, tolerance_ms), bad
+    return columns_of(events, raw, tolerance_ms), bad
 
 
 def _decode_all(values: Sequence[bytes | None]) -> tuple[list[Event], list[Bad]]:
@@ -142,7 +142,8 @@ def _decode_all(values: Sequence[bytes | None]) -> tuple[list[Event], list[Bad]]
     return events, bad
 
 
-def _columns(events: Sequence[Event], raw: RawMessages, tolerance_ms: int) -> EventColumns:
+def columns_of(events: Sequence[Event], raw: RawMessages, tolerance_ms: int) -> EventColumns:
+    """Columns of events whose places and times in the log are those of `raw`, row by row."""
     rows = np.zeros(len(events), EVENT)
     users: dict[str, int] = {}
     rows["user"] = [users.setdefault(e.user_id, len(users)) for e in events]

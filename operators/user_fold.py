@@ -92,25 +92,10 @@ class UserFold:
             events[name][known] = facts[name]
         own = events["creator"][known]
         events["creator"][known] = np.where(own != 0, own, facts["creator"])
-        self._fill_watch(events, known, facts["duration_ms"])
+        fill_watch(events, known, facts["duration_ms"])
         items = np.zeros((len(events), self.bundle.users.dim), np.float32)
         items[known] = self.videos.vectors(rows[known])
         return items
-
-    @staticmethod
-    def _fill_watch(events: NDArray[Any], known: Rows, duration_ms: Column) -> None:
-        """Watched time and share say each other where the catalog knows the duration."""
-        watch, share = events["watch_ms"][known], events["share"][known]
-        usable = duration_ms > 0
-        share = np.where(
-            np.isnan(share) & usable & (watch >= 0),
-            np.minimum(watch / np.maximum(duration_ms, 1), LONGEST_SHARE),
-            share,
-        )
-        silent = (watch < 0) & usable & (events["action"][known] == Action.WATCH)
-        derived = np.where(np.isnan(share), -1, np.nan_to_num(share) * duration_ms)
-        events["share"][known] = share
-        events["watch_ms"][known] = np.where(silent, derived, watch)
 
     def _step(self, records: Records, events: NDArray[Any], items: F32) -> None:
         """The tower's state after the events; a gap is to the newest event before."""
@@ -124,6 +109,27 @@ class UserFold:
         state = self.bundle.users.steps(records["hidden"][plan.users], inputs, plan.starts)
         records["hidden"][plan.users] = state
         records["vector"][plan.users] = self.bundle.users.read_out(state)
+
+
+def fill_watch(events: NDArray[Any], known: Rows, duration_ms: Column) -> None:
+    """Watched time and share say each other where the catalog knows the duration, in place.
+
+    Args:
+        events: (n,) of `EVENT`.
+        known: (k,) rows whose video the catalog has.
+        duration_ms: (k,) its duration, 0 unknown.
+    """
+    watch, share = events["watch_ms"][known], events["share"][known]
+    usable = duration_ms > 0
+    share = np.where(
+        np.isnan(share) & usable & (watch >= 0),
+        np.minimum(watch / np.maximum(duration_ms, 1), LONGEST_SHARE),
+        share,
+    )
+    silent = (watch < 0) & usable & (events["action"][known] == Action.WATCH)
+    derived = np.where(np.isnan(share), -1, np.nan_to_num(share) * duration_ms)
+    events["share"][known] = share
+    events["watch_ms"][known] = np.where(silent, derived, watch)
 
 
 def _queries(queries: Mapping[int, str], live: Mask) -> dict[int, str]:

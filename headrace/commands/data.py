@@ -1,0 +1,41 @@
+"""`headrace data prepare`: a public data set as a training log."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headrace.datasets.names import Name
+
+app = typer.Typer(
+    help="Training logs: a folder with events, videos, and, where there are any, profiles and "
+    "impressions as Parquet (events.parquet or events/*.parquet), in the fields of the wire format.",
+    no_args_is_help=True,
+)
+
+
+@app.callback()
+def data() -> None:
+    """Training logs."""
+
+
+@app.command()
+def prepare(
+    name: Annotated[Name, typer.Argument(help="Which public data set.")],
+    source: Annotated[Path, typer.Argument(help="Its folder, or the one above.")],
+    target: Annotated[Path, typer.Argument(help="The folder to write.")],
+) -> None:
+    """Turn a public data set into a training log."""
+    from rich.console import Console
+
+    from headrace.datasets.prepare import prepare as write
+
+    console = Console()
+    with console.status(f"reading {source}"):
+        about, counts = write(name, source, target)
+    rows = ", ".join(f"{n:,} {kind}" for kind, n in counts.items())
+    console.print(f"{target}: {about.name}, {rows}. Licence: {about.licence}")
+    if about.clock == "order":
+        console.print(
+            "Its events are in order but have no times: gaps and delays say nothing here."
+        )

@@ -1,0 +1,51 @@
+"""From the files of a public data set to the training layout."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, Protocol
+
+from contracts.errors import DatasetError
+from contracts.events import Event
+from contracts.profiles import Profile
+from contracts.videos import Video
+from headrace.datasets.movielens_1m import MovieLens1M
+from headrace.datasets.names import Name
+from model_runtime.training.layout import About
+from model_runtime.training.writing import write_log
+
+
+class DataSet(Protocol):
+    """A public data set, opened."""
+
+    @property
+    def about(self) -> About: ...
+    def videos(self) -> Iterator[Video]: ...
+    def profiles(self) -> Iterator[Profile]: ...
+    def events(self) -> Iterator[Event]: ...
+
+
+READERS: Final[dict[Name, Callable[[Path], DataSet]]] = {Name.MOVIELENS_1M: MovieLens1M}
+
+
+def prepare(name: Name, source: Path, target: Path) -> tuple[About, dict[str, int]]:
+    """Write the data set in `source`, or one level below it, to `target`; rows of each kind.
+
+    Raises:
+        DatasetError: it is not there, or `target` is not empty.
+    """
+    found = _open(name, source)
+    return found.about, write_log(
+        target, found.about, found.videos(), found.profiles(), found.events()
+    )
+
+
+def _open(name: Name, source: Path) -> DataSet:
+    if not source.is_dir():
+        raise DatasetError(f"{source} is no folder")
+    refused = []
+    for folder in (source, *sorted(path for path in source.iterdir() if path.is_dir())):
+        try:
+            return READERS[name](folder)
+        except DatasetError as e:
+            refused.append(str(e))
+    raise DatasetError("; ".join(refused))
