@@ -18,11 +18,12 @@ from api.impressions import Impressions, impression_of
 from api.ladder import Answer, Ladder
 from api.page import Item, Page, items_of
 from api.tokens import Tokens
-from api.viewer import Request, Viewer, context_of, embedding_of, look_up
+from api.viewer import Request, Viewer, context_of, look_up
 from contracts.errors import BundleError
 from contracts.funnel import FunnelSpec, Query
 from contracts.ids import fold32_array, hash64
 from contracts.metrics import FEED_SECONDS, RUNG
+from operators.nearness import embedding_of
 
 VARIANT: Final = "home"  # the literal that ran; an experiment has another one
 _STATE_SHARE: Final = 0.4  # of the deadline that reading the state may use up

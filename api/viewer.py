@@ -4,12 +4,9 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from api.dependencies import Users
 from contracts.errors import UnavailableError
-from contracts.ids import hash64, pack_country, pack_language
-from contracts.models import F32, Bundle
+from contracts.ids import pack_country, pack_language
 from contracts.user_record import UNKNOWN_AGE
 from streams.positions import Position
 
@@ -76,17 +73,6 @@ async def _wait(
             return False
     async with asyncio.timeout(wait_s + timeout_s):
         return await users.wait_for(user_id, after, wait_s)
-
-
-def embedding_of(state: Any | None, bundle: Bundle) -> F32 | None:
-    """(d,) float32 unit vector; None for nothing known, or a record of another bundle."""
-    if state is None or int(state["bundle"]) != hash64(bundle.id):
-        return None
-    vector: F32 = state["vector"].astype(np.float32)
-    norm = float(np.linalg.norm(vector))
-    if len(vector) != bundle.users.dim or not np.isfinite(norm) or norm < 1e-6:
-        return None
-    return vector / np.float32(norm)
 
 
 def context_of(state: Any | None, request: Request) -> dict[str, Any]:

@@ -17,11 +17,12 @@ import redis
 
 from contracts.engine_records import decode_impression, encode_record
 from contracts.errors import BadMessageError, FencedError, UnavailableError
-from contracts.ids import hash64, hash64_many, pack_country
+from contracts.ids import hash64, pack_country
 from contracts.metrics import BATCH_SECONDS
 from contracts.settings import Settings
 from contracts.topics import VIDEO_STATS
-from operators.event_columns import EventColumns, RawMessages, decode_events
+from operators.event_columns import RawMessages, decode_events
+from operators.stat_columns import stat_events
 from operators.video_stats import PartitionStats, StatEvents
 from streams.kafka import Publisher
 from streams.keys import Keys
@@ -180,23 +181,6 @@ def _by_partition(
         f"{topic}:{int(key) & 0xFF_FFFF}": np.flatnonzero(slot_keys == key)
         for key in np.unique(slot_keys)
     }
-
-
-def stat_events(
-    columns: EventColumns, rows: np.ndarray[tuple[int], np.dtype[np.intp]]
-) -> StatEvents:
-    """The statistics' view of some rows of a batch."""
-    events = columns.rows[rows]
-    hashes = hash64_many(columns.users)
-    return StatEvents(
-        user=hashes[events["user"]],
-        video=events["video"],
-        action=events["action"],
-        share=events["share"],
-        watch_ms=events["watch_ms"],
-        ts_ms=events["ts_ms"],
-        country=events["country"],
-    )
 
 
 def _shown(raw: RawMessages, rows: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Shown:

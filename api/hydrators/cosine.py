@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from contracts.batch import CandidateBatch, Column
 from contracts.features import COSINE
 from contracts.funnel import Query
-from contracts.models import F32
 from operators.catalog import Catalog
+from operators.nearness import cosines
 
 
 class Cosine:
@@ -24,12 +22,4 @@ class Cosine:
         """Zero for a viewer of whom nothing is known."""
         if query.embedding is None:
             return {COSINE.name: COSINE.filled(len(batch))}
-        return {COSINE.name: cosines(self.catalog, batch, query.embedding)}
-
-
-def cosines(catalog: Catalog, batch: CandidateBatch, unit: F32) -> F32:
-    """(n,) cosine of each candidate and a (d,) unit vector; 0 where the catalog does not know it."""
-    rows = batch["row"]
-    # einsum, not BLAS: a row's value must not depend on which rows stand beside it.
-    near: F32 = np.einsum("nd,d->n", catalog.vectors(np.maximum(rows, 0)), unit)
-    return np.where(rows >= 0, near, np.float32(0))
+        return {COSINE.name: cosines(self.catalog, batch["row"], query.embedding)}

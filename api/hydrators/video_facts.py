@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from api.hydrators.cosine import cosines
 from contracts.batch import CandidateBatch, Column, ColumnSpec, f32
 from contracts.features import VIDEO_COLUMNS
 from contracts.funnel import Query
 from operators.catalog import Catalog
+from operators.nearness import cosines
 
 
 class VideoFacts:
@@ -54,4 +54,4 @@ class AnchorCosine:
         rows = self.catalog.rows_of(np.array([query.anchor], np.int64))
         if rows[0] < 0:
             return {"anchor_cosine": np.zeros(len(batch), np.float32)}
-        return {"anchor_cosine": cosines(self.catalog, batch, self.catalog.vectors(rows)[0])}
+        return {"anchor_cosine": cosines(self.catalog, batch["row"], self.catalog.vectors(rows)[0])}

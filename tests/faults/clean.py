@@ -22,10 +22,10 @@ from operators.event_columns import RawMessages, decode_events
 from operators.features.protocol import Records
 from operators.features.seen import fold_shown
 from operators.offsets import slot_key
+from operators.stat_columns import stat_events
 from operators.user_fold import UserFold
 from operators.video_stats import PartitionStats
 from streams.reader import Batch
-from streams.stats_flow import stat_events
 from streams.user_batch import decode_batch
 from tests.faults.world import World
 

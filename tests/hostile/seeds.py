@@ -19,8 +19,8 @@ from contracts.user_record import new_users, user_dtype
 from contracts.videos import Video, VideoVector, encode_vector, encode_video
 from operators.blobs import to_blobs
 from operators.derive import derive
+from operators.stat_columns import stat_events
 from operators.video_stats import PartitionStats
-from streams.stats_flow import stat_events
 from streams.user_batch import decode_batch
 from tests.hostile import targets
 from tests.hostile.targets import NOW_MS

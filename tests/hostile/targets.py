@@ -16,7 +16,6 @@ from confluent_kafka import Message
 from numpy.typing import NDArray
 
 from api.tokens import Tokens
-from api.viewer import embedding_of
 from contracts.engine_records import decode_dead_letter, decode_stats
 from contracts.errors import BadMessageError, ConfigError, HeadraceError, TokenError
 from contracts.models import Bundle
@@ -33,14 +32,16 @@ from operators.describe import describe
 from operators.event_columns import RawMessages
 from operators.features.history import liked_videos
 from operators.features.protocol import Records
+from operators.nearness import embedding_of
 from operators.offsets import TOPIC_CODES, slot_key
+from operators.stat_columns import stat_events
 from operators.stats_board import StatsBoard
 from operators.user_fold import UserFold
 from operators.video_stats import PartitionStats
 from streams.catalog_follower import apply_vectors
 from streams.positions import Position, Stored, durable_offsets
 from streams.reader import Batch
-from streams.stats_flow import _shown, stat_events
+from streams.stats_flow import _shown
 from streams.user_batch import UserBatch, decode_batch
 from streams.user_flow import UserWriter
 from streams.user_store import Loaded

@@ -16,9 +16,9 @@ from contracts.settings import Settings
 from contracts.videos import Video, VideoVector, decode_vector, encode_video
 from operators.event_columns import RawMessages, decode_events
 from operators.offsets import slot_key
+from operators.stat_columns import stat_events
 from operators.video_stats import PartitionStats
 from streams.dead_letters import read_dead_letters
-from streams.stats_flow import stat_events
 from streams.topics import create_topics
 from tests.integration.running import Deployment, deployment, eventually
 from tests.integration.test_user_flow import NOW_MS, VIDEOS, log_of
