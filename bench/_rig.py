@@ -16,6 +16,7 @@ from bench._load import COUNTRIES, Viewers, events
 from contracts.engine_records import Neighbours, VideoStats
 from contracts.ids import hash64, pack_country
 from contracts.settings import ApiSettings, IndexSettings, Settings
+from contracts.stats_rows import of_records
 from contracts.user_record import user_dtype
 from index_updater import snapshot
 from index_updater.live_index import LiveIndex
@@ -136,7 +137,7 @@ def _board(people: Viewers, catalog: Catalog, settings: Settings) -> StatsBoard:
             records.append(
                 VideoStats(ids[video], f"events:{source}", now_ms(), shown, trend, country, mine)
             )
-        board.apply(records)
+        board.apply(of_records(records))
     board.refresh(now_ms(), lambda found: catalog.columns(catalog.rows_of(found))["category"])
     return board
 

@@ -12,6 +12,7 @@ from contracts.engine_records import Neighbours, VideoStats
 from contracts.features import FEATURE_COLUMNS
 from contracts.models import StepInputs
 from contracts.settings import ModelSettings, StatsSettings
+from contracts.stats_rows import of_records
 from contracts.videos import Video
 from model_runtime import bundles
 from operators.stats_board import StatsBoard
@@ -111,14 +112,14 @@ def board() -> Figures:
     for source in range(3):
         for first in range(0, BOARD_VIDEOS, 2000):
             beside = rng.choice(ids, (2000, 24)).tolist()
-            records = [
+            states = of_records([
                 VideoStats(
                     video, f"events:{source}", NOW_MS, (100.0, 30.0, 10.0, 3.0, 2.0),
                     float(rng.exponential(5)), {100: 1.0, 200: 1.0}, Neighbours(tuple(b), weights),
                 )
                 for video, b in zip(ids[first : first + 2000].tolist(), beside, strict=True)
-            ]  # fmt: skip
-            apply.append(median_ms(lambda records=records: stats.apply(records), 1))  # type: ignore[misc]
+            ])  # fmt: skip
+            apply.append(median_ms(lambda states=states: stats.apply(states), 1))  # type: ignore[misc]
     some, ones = rng.choice(ids, 500), np.ones(10, np.float32)
     return {
         "board, 2,000 records applied, ms": float(np.median(apply)),

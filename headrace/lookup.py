@@ -15,8 +15,7 @@ import numpy as np
 from confluent_kafka import Message
 
 from api.known import known_about
-from contracts.engine_records import decode_stats
-from contracts.errors import BadMessageError, UnavailableError
+from contracts.errors import UnavailableError
 from contracts.ids import hash64, unpack_language
 from contracts.models import Bundle
 from contracts.settings import Settings
@@ -25,6 +24,7 @@ from operators.stats_board import StatsBoard
 from streams.catalog_follower import apply_vectors
 from streams.follower import TopicFollower
 from streams.keys import Keys
+from streams.stats_follower import apply_stats
 from streams.user_reader import UserReader
 
 Tell = Callable[[int], None]  # videos read so far
@@ -52,7 +52,7 @@ def read_topics(
         if topic == "video-vectors":
             apply_vectors(world.catalog, bundle.id, messages)
         else:
-            _apply_stats(world.board, messages)
+            apply_stats(world.board, messages)
 
     follower = TopicFollower(settings.kafka, ["video-vectors", "video-stats"], apply)
     follower.start()
@@ -68,19 +68,6 @@ def read_topics(
     finally:
         follower.close()
     return world
-
-
-def _apply_stats(board: StatsBoard, messages: Sequence[Message]) -> None:
-    for m in messages:
-        value, key = m.value(), m.key() or b""
-        if value is None:
-            video, _, source = (key if isinstance(key, str) else key.decode()).partition("|")
-            board.forget(int(video), source)
-            continue
-        try:
-            board.apply([decode_stats(value)])
-        except BadMessageError:
-            continue  # the serving replicas say it
 
 
 def read_user(

@@ -16,8 +16,7 @@ import numpy as np
 from confluent_kafka import Message
 
 from contracts.batch import Ids, Mask
-from contracts.engine_records import VideoStats, decode_stats
-from contracts.errors import BadMessageError, HeadraceError
+from contracts.errors import HeadraceError
 from contracts.metrics import (
     AWAY,
     INDEX_REBUILDS,
@@ -36,6 +35,7 @@ from operators.catalog import Catalog
 from operators.stats_board import StatsBoard
 from streams.catalog_follower import apply_vectors
 from streams.follower import Followed, TopicFollower
+from streams.stats_follower import apply_stats
 
 _log = logging.getLogger(__name__)
 TOPICS: Final = ("video-vectors", "video-stats")
@@ -118,7 +118,7 @@ class ServingState:
 
     def _apply(self, topic: str, messages: Sequence[Message]) -> None:
         if topic == "video-stats":
-            self._apply_stats(messages)
+            apply_stats(self.board, messages)
             return
         change = apply_vectors(self.catalog, self._bundle.id, messages)
         if len(change.removed):
@@ -130,22 +130,6 @@ class ServingState:
             for produced_ms in change.produced_ms.tolist():
                 VIDEO_TO_INDEX.observe(max(now_ms - produced_ms, 0) / 1000)
         INDEX_VIDEOS.set(len(self.index))
-
-    def _apply_stats(self, messages: Sequence[Message]) -> None:
-        records: list[VideoStats] = []
-        for m in messages:
-            value, key = m.value(), m.key() or b""
-            if value is None:
-                video, _, source = (key if isinstance(key, str) else key.decode()).partition("|")
-                self.board.apply(records)
-                records = []
-                self.board.forget(int(video), source)
-                continue
-            try:
-                records.append(decode_stats(value))
-            except BadMessageError as e:  # only the engine writes here: said and passed over
-                _log.error("video-stats %s@%s: %s", m.partition(), m.offset(), e)
-        self.board.apply(records)
 
     def _look_after(self) -> None:
         """Trending lists, recall probe, gauges and snapshots; nothing of it may end the thread."""

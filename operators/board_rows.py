@@ -5,22 +5,19 @@ that grow or are swept are made anew and swapped in one step. A reader may see a
 its numbers; each number by itself is whole.
 """
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.batch import Ids, Mask, Rows, nth_in_group
-from contracts.engine_records import VideoStats
+from contracts.batch import Ids, Rows, nth_in_group
+from contracts.stats_rows import COUNTRIES, SOURCE_BYTES, StatsColumns
 from operators.decay import fade
 from operators.id_table import IdTable
 from operators.intake import intake
 from operators.mixing import paired
-from operators.stats_records import COUNTRIES
 
 NO_ROW: Final = -1
-NEIGHBOUR: Final = np.dtype([("video", "<i8"), ("weight", "<f4")])
 _SMALLEST: Final = 1024
 _ROOM: Final = 2**31 - 2
 
@@ -65,33 +62,25 @@ class BoardRows:
         """(m,) row of each video, NO_ROW where nothing is known."""
         return self._table.get(ids).astype(np.intp)
 
-    def parts_of(self, row: int) -> list[int]:
-        """Rows of the partials of one video."""
-        out, at = [], int(self.videos["head"][row])
-        while at != NO_ROW:
-            out.append(at)
-            at = int(self.partials["next"][at])
-        return out
+    def apply(self, states: StatsColumns) -> None:
+        """Take over states; of a video and source the newest counts, of equally new ones the last."""
+        keys = part_keys(states.rows["video"], states.rows["source"])
+        newest = self._newest(keys, states.rows["version"])
+        if len(newest):
+            self._apply(states.take(newest), keys[newest])
 
-    def apply(self, records: Sequence[VideoStats], sources: NDArray[np.int64]) -> None:
-        """Take over states of different (video, source) pairs that are not older than what is there."""
-        ids = np.array([record.video for record in records], np.int64)
-        keys = paired(ids, sources).view(np.int64)
-        newer = np.flatnonzero(~self._older(keys, [record.version for record in records]))
-        if len(newer) < len(records):
-            records, ids, keys = [records[i] for i in newer.tolist()], ids[newer], keys[newer]
-        if records:
-            self._apply(records, ids, keys)
+    def _newest(self, keys: Ids, versions: Ids) -> Rows:
+        """Which states are the newest of their key, and not older than what is there."""
+        order = np.lexsort((versions, keys))
+        last = order[np.r_[keys[order][1:] != keys[order][:-1], True]] if len(keys) else order
+        at = self._keys.get(keys[last]).astype(np.intp)
+        there = at != NO_ROW
+        older = np.zeros(len(last), np.bool_)
+        older[there] = versions[last[there]] < self.partials["version"][at[there]]
+        return last[~older]
 
-    def _older(self, keys: Ids, versions: Sequence[int]) -> Mask:
-        at = self._keys.get(keys).astype(np.intp)
-        there = np.flatnonzero(at != NO_ROW)
-        older = np.zeros(len(keys), np.bool_)
-        older[there] = np.array(versions, np.int64)[there] < self.partials["version"][at[there]]
-        return older
-
-    def _apply(self, records: Sequence[VideoStats], ids: Ids, keys: Ids) -> None:
-        rows, new_videos = intake(self._table, self.n, ids, _ROOM)
+    def _apply(self, states: StatsColumns, keys: Ids) -> None:
+        rows, new_videos = intake(self._table, self.n, states.rows["video"], _ROOM)
         parts, new_keys = intake(self._keys, self.parts, keys, _ROOM)
         self.videos = _grown(self.videos, VIDEO_COLUMNS, self.n, len(new_videos))
         self.partials = _grown(self.partials, PARTIAL_COLUMNS, self.parts, len(new_keys))
@@ -99,7 +88,7 @@ class BoardRows:
         added = slice(self.n, self.n + len(new_videos))
         self.videos["video"][added], self.videos["head"][added] = new_videos, NO_ROW
         fresh = parts >= self.parts
-        self._fill(parts, records)
+        self._fill(parts, states)
         self.partials["key"][parts], self.partials["row"][parts] = keys, rows
         self._link(rows[fresh], parts[fresh])
         self._sum(np.unique(rows))
@@ -108,19 +97,11 @@ class BoardRows:
         self._table.put(new_videos, np.arange(added.start, added.stop, dtype=np.int32))
         self.n = added.stop
 
-    def _fill(self, parts: Rows, records: Sequence[VideoStats]) -> None:
-        to = self.partials
-        to["version"][parts] = [record.version for record in records]
-        to["at_ms"][parts] = [record.at_ms for record in records]
-        to["counts"][parts] = [record.counts for record in records]
-        to["trend"][parts] = [record.trend for record in records]
-        to["country"][parts] = 0
-        to["near"][parts] = 0
-        for part, record in zip(parts.tolist(), records, strict=True):
-            for i, (country, weight) in enumerate(record.trend_by_country.items()):
-                if i < COUNTRIES:
-                    to["country"][part, i], to["near"][part, i] = country, weight
-            self.neighbours[part] = _packed(record)
+    def _fill(self, parts: Rows, states: StatsColumns) -> None:
+        for name in ("version", "at_ms", "counts", "trend", "country", "near"):
+            self.partials[name][parts] = states.rows[name]
+        for part, beside in zip(parts.tolist(), states.neighbours, strict=True):
+            self.neighbours[part] = beside
 
     def _link(self, rows: Rows, parts: Rows) -> None:
         """Put partials at the head of their video's list, one of each video at a time."""
@@ -160,42 +141,44 @@ class BoardRows:
             return np.empty(0, np.intp), np.empty(0, np.intp)
         return np.concatenate([w for w, _ in found]), np.concatenate([p for _, p in found])
 
-    def remove(self, video: int) -> None:
-        """Nothing is known of the video any more."""
-        row = int(self.find(np.array([video], np.int64))[0])
-        if row == NO_ROW:
-            return
-        for part in self.parts_of(row):
-            self._blank(part)
-        self._table.drop(np.array([video], np.int64))
-        self.videos["head"][row] = NO_ROW
-        self.videos["counts"][row] = 0
-        self.videos["trend"][row] = 0
-        self.dead += 1
+    def remove(self, keys: Ids) -> None:
+        """Some sources know nothing of some videos any more (`part_keys`)."""
+        parts = np.unique(self._keys.get(keys).astype(np.intp))
+        parts = parts[parts != NO_ROW]
+        rows = np.unique(self.partials["row"][parts])
+        whose, part = self.all_parts(rows)
+        left = ~np.isin(part, parts)
+        self._relink(rows, whose[left], part[left])
+        self._blank(parts)
+        self._sum(rows)
+        self._drop(rows[np.bincount(whose[left], minlength=len(rows)) == 0])
 
-    def remove_part(self, video: int, source: int) -> None:
-        """One source knows nothing of the video any more."""
-        key = paired(np.array([video], np.int64), np.array([source], np.int64)).view(np.int64)
-        part = int(self._keys.get(key)[0])
-        if part == NO_ROW:
-            return
-        row = int(self.partials["row"][part])
-        left = [other for other in self.parts_of(row) if other != part]
-        if not left:
-            self.remove(video)
-            return
-        self.videos["head"][row] = left[0]
-        self.partials["next"][left] = [*left[1:], NO_ROW]
-        self._blank(part)
-        self._sum(np.array([row]))
+    def _relink(self, rows: Rows, whose: Rows, part: Rows) -> None:
+        """Make `part`, of the videos rows[whose], the partials of these videos, in this order."""
+        order = np.argsort(whose, kind="stable")
+        whose, part = whose[order], part[order]
+        starts = np.searchsorted(whose, np.arange(len(rows) + 1))
+        behind = np.r_[part[1:], NO_ROW][: len(part)]
+        some = np.flatnonzero(starts[:-1] < starts[1:])
+        behind[starts[some + 1] - 1] = NO_ROW
+        head = np.full(len(rows), NO_ROW, np.intp)
+        head[some] = part[starts[some]]
+        self.partials["next"][part] = behind
+        self.videos["head"][rows] = head
 
-    def _blank(self, part: int) -> None:
-        self._keys.drop(self.partials["key"][part : part + 1])
+    def _drop(self, rows: Rows) -> None:
+        """Nothing is known of these videos any more."""
+        self._table.drop(self.videos["video"][rows])
+        self.dead += len(rows)
+
+    def _blank(self, parts: Rows) -> None:
+        self._keys.drop(self.partials["key"][parts])
         for name in ("counts", "trend", "near"):
-            self.partials[name][part] = 0
-        self.partials["row"][part] = NO_ROW
-        self.neighbours[part] = b""
-        self.dead += 1
+            self.partials[name][parts] = 0
+        self.partials["row"][parts] = NO_ROW
+        for part in parts.tolist():
+            self.neighbours[part] = b""
+        self.dead += len(parts)
 
     def swept(self) -> "BoardRows":
         """The same without the rows of what was removed."""
@@ -215,13 +198,14 @@ class BoardRows:
         return out
 
 
-def _packed(record: VideoStats) -> bytes:
-    near = record.neighbours
-    if not near.ids:
-        return b""
-    out = np.empty(len(near.ids), NEIGHBOUR)
-    out["video"], out["weight"] = near.ids, near.weights
-    return out.tobytes()
+def part_keys(videos: Ids, sources: NDArray[np.bytes_]) -> Ids:
+    """(n,) one hash of each video and source's name; `sources` is (n,) of `ROW`'s."""
+    words = np.ascontiguousarray(sources).view(("<i8", SOURCE_BYTES // 8))
+    keys = videos.astype(np.uint64)
+    for word in words.T:
+        keys = paired(keys, word)
+    out: Ids = keys.view(np.int64)
+    return out
 
 
 def _empty(columns: dict[str, Any], n: int) -> Columns:

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.batch import Column, Ids
-from contracts.engine_records import VideoStats
 from contracts.features import RATE_COLUMNS
 from contracts.models import F32
 from contracts.settings import StatsSettings
-from operators.board_rows import NEIGHBOUR, BoardRows
+from contracts.stats_rows import NEIGHBOUR, SOURCE_BYTES, StatsColumns
+from operators.board_rows import BoardRows, part_keys
 from operators.decay import HOUR_MS, fade
 from operators.trending import CategoryOf, IsThere, Trends, trends
 
@@ -33,7 +33,6 @@ class StatsBoard:
         self._rows = BoardRows(
             settings.count_half_life_h * HOUR_MS, settings.trend_half_life_h * HOUR_MS
         )
-        self._sources: dict[str, int] = {}
         self._trends = Trends()
         self._dropped = False  # something was, since the lists were made
 
@@ -41,21 +40,15 @@ class StatsBoard:
         """Videos of which something is known."""
         return self._rows.live
 
-    def apply(self, records: Sequence[VideoStats]) -> None:
+    def apply(self, states: StatsColumns) -> None:
         """Take over states: each replaces the one of its video and source that is not newer."""
-        last: dict[tuple[int, str], VideoStats] = {}
-        for record in records:
-            before = last.get((record.video, record.source))
-            if before is None or before.version <= record.version:
-                last[record.video, record.source] = record
-        if last:
-            sources = [self._number(source) for _, source in last]
-            self._rows.apply(list(last.values()), np.array(sources, np.int64))
+        self._rows.apply(states)
 
-    def forget(self, video: int, source: str) -> None:
-        """A source withdrew its state of the video."""
+    def forget(self, videos: Sequence[int], sources: Sequence[str]) -> None:
+        """Sources withdrew their states of these videos."""
         self._dropped = True
-        self._rows.remove_part(video, self._number(source))
+        names = np.array([source.encode() for source in sources], f"S{SOURCE_BYTES}")
+        self._rows.remove(part_keys(np.array(videos, np.int64), names))
         self._sweep()
 
     def refresh(
@@ -118,9 +111,6 @@ class StatsBoard:
             "like_rate": _smoothed(likes, clicks, _PRIOR["like_rate"]),
             "skip_rate": _smoothed(skips, clicks + skips, _PRIOR["skip_rate"]),
         }
-
-    def _number(self, source: str) -> int:
-        return self._sources.setdefault(source, len(self._sources))
 
     def _sweep(self) -> None:
         rows = self._rows

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.batch import Ids, Mask
-from contracts.engine_records import VideoStats
 from contracts.errors import ConfigError
 from contracts.events import Action
 from contracts.settings import StatsSettings
+from contracts.stats_rows import StatsColumns
 from operators import stats_codec as codec
 from operators.co_watch import CoWatch
 from operators.mixing import paired
@@ -77,13 +77,13 @@ class Changes:
 
     Attributes:
         set, delete: fields of the partition's hash.
-        records: states to publish.
+        states: what to publish, of version 0.
         evicted: videos whose published state is to be withdrawn by a tombstone.
     """
 
     set: dict[bytes, bytes]
     delete: list[bytes]
-    records: list[VideoStats]
+    states: StatsColumns
     evicted: list[int]
 
 
@@ -158,8 +158,8 @@ class PartitionStats:
             fields |= part
             delete += gone_fields
         rows = np.flatnonzero(table.dirty[: len(table)])
-        records = published(table, rows, self.source)
-        return Changes(fields, [name for name in delete if name not in fields], records, evicted)
+        states = published(table, rows, self.source)
+        return Changes(fields, [name for name in delete if name not in fields], states, evicted)
 
     def saved(self) -> None:
         """What the last `changed` said is stored and published; nothing was folded in between."""

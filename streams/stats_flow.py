@@ -11,19 +11,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-import msgspec
 import numpy as np
 import redis
+from confluent_kafka import KafkaError, Message
 
-from contracts.engine_records import decode_impression, encode_record
+from contracts.engine_records import decode_impression
 from contracts.errors import BadMessageError, FencedError, UnavailableError
 from contracts.ids import hash64, pack_country
 from contracts.metrics import BATCH_SECONDS
 from contracts.settings import Settings
+from contracts.stats_rows import messages
 from contracts.topics import VIDEO_STATS
 from operators.event_columns import RawMessages, decode_events
 from operators.stat_columns import stat_events
-from operators.video_stats import PartitionStats, StatEvents
+from operators.video_stats import Changes, PartitionStats, StatEvents
 from streams.kafka import Publisher
 from streams.keys import Keys
 from streams.positions import Stored
@@ -141,24 +142,29 @@ class StatsWriter:
         with self._memory_dropped_if_fenced():
             self._store.check(source, self._before[source])
         changes = state.changed()
-        failed: list[str] = []
-        for record in changes.records:
-            self._publisher.produce(
-                VIDEO_STATS.name,
-                f"{record.video}|{source}".encode(),
-                encode_record(msgspec.structs.replace(record, version=after.version)),
-                lambda error, _: failed.append(str(error)) if error else None,
-            )
-        for video in changes.evicted:
-            self._publisher.produce(VIDEO_STATS.name, f"{video}|{source}".encode(), None)
-        self._publisher.flush(_FLUSH_S)
-        if failed:
-            raise UnavailableError(f"statistics were refused: {failed[0]}")
+        self._publish(source, changes, after.version)
         with self._memory_dropped_if_fenced():
             self._store.save(source, self._before[source], after, changes.set, changes.delete)
         state.saved()
         self._reader.stored({source: after})
         del self._before[source], self._after[source]
+
+    def _publish(self, source: str, changes: Changes, version: int) -> None:
+        failed: list[str] = []
+
+        def acked(error: KafkaError | None, _: Message) -> None:
+            if error is not None:
+                failed.append(str(error))
+
+        states = changes.states
+        states.rows["version"] = version
+        for video, value in zip(states.rows["video"].tolist(), messages(states), strict=True):
+            self._publisher.produce(VIDEO_STATS.name, f"{video}|{source}".encode(), value, acked)
+        for video in changes.evicted:
+            self._publisher.produce(VIDEO_STATS.name, f"{video}|{source}".encode(), None, acked)
+        self._publisher.flush(_FLUSH_S)
+        if failed:
+            raise UnavailableError(f"statistics were refused: {failed[0]}")
 
     @contextmanager
     def _memory_dropped_if_fenced(self) -> Iterator[None]:

@@ -13,6 +13,7 @@ from contracts.ids import hash64
 from contracts.models import Bundle
 from contracts.profiles import Profile, encode_profile
 from contracts.settings import ApiSettings, ModelSettings, Settings
+from contracts.stats_rows import of_records
 from contracts.videos import Video
 from index_updater.live_index import LiveIndex
 from model_runtime import bundles
@@ -73,7 +74,7 @@ class World:
             )
             for v, trend in trends.items()
         ]  # fmt: skip
-        self.deps.board.apply(records)
+        self.deps.board.apply(of_records(records))
         catalog = self.deps.catalog
         self.deps.board.refresh(
             NOW_MS, lambda ids: catalog.columns(catalog.rows_of(ids))["category"]

@@ -7,10 +7,11 @@ import numpy as np
 from confluent_kafka import Message
 
 from contracts.batch import Ids
-from contracts.engine_records import VideoStats, decode_impression, decode_stats
+from contracts.engine_records import VideoStats, decode_impression
 from contracts.ids import hash64, pack_country
 from contracts.models import F32, Bundle
 from contracts.settings import ModelSettings, Settings
+from contracts.stats_rows import decode, to_records
 from contracts.user_record import new_users, user_dtype
 from contracts.videos import Video, decode_video
 from index_updater import snapshot
@@ -123,7 +124,7 @@ def stats(world: World) -> dict[tuple[int, str], VideoStats]:
     settings = world.settings
     folded = [_events_of(p, ms, settings) for p, ms in world.log("events").items()]
     folded += [_shown_of(p, ms, settings) for p, ms in world.log("impressions").items()]
-    return {(r.video, r.source): r for part in folded for r in part.changed().records}
+    return {(r.video, r.source): r for part in folded for r in to_records(part.changed().states)}
 
 
 def _events_of(partition: int, messages: Sequence[Message], settings: Settings) -> PartitionStats:
@@ -154,8 +155,9 @@ def published_stats(world: World) -> dict[tuple[int, str], VideoStats]:
     for messages in world.log("video-stats").values():
         for m in messages:
             latest[_bytes(m.key())] = m.value()
-    records = [decode_stats(value) for value in latest.values() if value is not None]
-    return {(r.video, r.source): r for r in records}
+    states, bad = decode([value for value in latest.values() if value is not None])
+    assert not bad
+    return {(r.video, r.source): r for r in to_records(states)}
 
 
 def assert_stats_equal(world: World) -> int:

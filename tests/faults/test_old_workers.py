@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contracts.engine_records import decode_stats
 from contracts.events import Event, encode_event
 from contracts.settings import ModelSettings, Settings
+from contracts.stats_rows import decode
 from contracts.videos import VideoVector, decode_vector, encode_vector
 from headrace.lookup import read_topics
 from model_runtime import bundles
@@ -83,7 +83,8 @@ def test_an_old_statistics_worker_that_wakes_up_does_not_turn_the_counts_back(
     eventually(lambda: stored_up_to(engine, ends), 60)
     old.send_signal(signal.SIGCONT)
     time.sleep(6.0)  # it flushes what it had
-    total = sum(decode_stats(value).counts[1] for value in table(engine, "video-stats").values())
+    states, _ = decode(list(table(engine, "video-stats").values()))
+    total = states.rows["counts"][:, 1].sum()
     assert total == pytest.approx(5300, rel=1e-3)
 
 

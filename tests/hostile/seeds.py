@@ -15,6 +15,7 @@ from contracts.engine_records import (
 )
 from contracts.events import Context, Event, encode_event
 from contracts.profiles import Profile, encode_profile
+from contracts.stats_rows import messages, of_records
 from contracts.user_record import new_users, user_dtype
 from contracts.videos import Video, VideoVector, encode_vector, encode_video
 from operators.blobs import to_blobs
@@ -107,7 +108,7 @@ def seeds() -> dict[str, list[bytes]]:
         "a_removed_video": [b"v0"],
         "a_vector": [vector()],
         "a_removed_vector": [b"0:17"],
-        "statistics": [encode_record(STATS)],
+        "statistics": [encode_record(STATS), *messages(of_records([STATS]))],
         "a_dead_letter": [encode_dead_letter(letter)],
         "a_blob": [blob(), *packed()],
         "a_stored_position": [b"0:AAAAAAAAAAAAAAAAAAAAAA:1234"],

@@ -16,10 +16,11 @@ from confluent_kafka import Message
 from numpy.typing import NDArray
 
 from api.tokens import Tokens
-from contracts.engine_records import decode_dead_letter, decode_stats
+from contracts.engine_records import decode_dead_letter
 from contracts.errors import BadMessageError, ConfigError, HeadraceError, TokenError
 from contracts.models import Bundle
 from contracts.settings import ModelSettings, StatsSettings, UserSettings
+from contracts.stats_rows import StatsColumns, decode
 from contracts.user_record import user_dtype
 from contracts.videos import Video, decode_vector, encode_vector
 from index_updater.embedding_size import EmbeddingSize
@@ -150,15 +151,15 @@ def an_event(payload: bytes) -> None:
 def published(stats: PartitionStats) -> None:
     """What a partition publishes reaches the board, and what it stores is read again."""
     changes = stats.changed()
-    board(changes.records)
+    board(changes.states)
     PartitionStats.restore(stats.source, STATS, changes.set)
 
 
-def board(records: Sequence[Any]) -> None:
+def board(states: StatsColumns) -> None:
     made = StatsBoard(STATS)
-    made.apply(records)
+    made.apply(states)
     made.refresh(NOW_MS, lambda ids: np.zeros(len(ids), np.uint32))
-    ids = np.array([r.video for r in records], np.int64)
+    ids = states.rows["video"].astype(np.int64)
     for values in made.rates(ids, NOW_MS).values():
         assert np.isfinite(values).all()
     for found in (made.trending(), made.neighbours(ids, np.ones(len(ids), np.float32), 10)):
@@ -222,8 +223,9 @@ def followed(key: bytes, value: bytes | None, headers: Any) -> None:
 
 
 def statistics(payload: bytes) -> None:
-    if (record := reading(lambda: decode_stats(payload))) is not None:
-        board([record])
+    states, bad = decode([payload])
+    assert len(states) + len(bad) == 1
+    board(states)
 
 
 def a_dead_letter(payload: bytes) -> None:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from contracts.engine_records import VideoStats, decode_stats
+from contracts.engine_records import VideoStats
 from contracts.events import Event, encode_event
 from contracts.ids import hash64
 from contracts.settings import Settings
+from contracts.stats_rows import decode, to_records
 from contracts.videos import Video, VideoVector, decode_vector, encode_video
 from operators.event_columns import RawMessages, decode_events
 from operators.offsets import slot_key
@@ -62,7 +63,9 @@ def stored_up_to(engine: Deployment, ends: dict[str, int]) -> bool:
 
 def published(engine: Deployment) -> dict[int, VideoStats]:
     """The statistics as readers see them, of the one partition that the test writes to."""
-    return {s.video: s for s in map(decode_stats, table(engine, "video-stats").values())}
+    states, bad = decode(list(table(engine, "video-stats").values()))
+    assert not bad
+    return {s.video: s for s in to_records(states)}
 
 
 def clean_stats(engine: Deployment, events: list[Event], source: str) -> dict[int, VideoStats]:
@@ -73,7 +76,7 @@ def clean_stats(engine: Deployment, events: list[Event], source: str) -> dict[in
     )  # fmt: skip
     stats = PartitionStats(source, engine.settings.stats)
     stats.fold_events(stat_events(decode_events(raw, 300_000)[0], np.arange(n)))
-    return {record.video: record for record in stats.changed().records}
+    return {record.video: record for record in to_records(stats.changed().states)}
 
 
 @pytest.mark.faults

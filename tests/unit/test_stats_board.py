@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from contracts.engine_records import Neighbours, VideoStats
 from contracts.features import RATE_COLUMNS
 from contracts.settings import StatsSettings
+from contracts.stats_rows import of_records
 from operators.stats_board import StatsBoard
 
 NOW_MS = 1_700_000_000_000
@@ -35,7 +36,7 @@ def record(
 
 def board(*records: VideoStats) -> StatsBoard:
     out = StatsBoard(StatsSettings())
-    out.apply(records)
+    out.apply(of_records(records))
     return out
 
 
@@ -85,7 +86,7 @@ def test_counts_are_the_decayed_sum_of_the_last_state_of_each_source(
     stats = StatsBoard(StatsSettings())
     last: dict[tuple[int, str], VideoStats] = {}
     for batch in batches:
-        stats.apply(batch)
+        stats.apply(of_records(batch))
         last |= {(r.video, r.source): r for r in batch}
     wanted = np.zeros((7, 5))
     for r in last.values():
@@ -101,15 +102,15 @@ def test_what_is_withdrawn_counts_no_more_and_the_rest_goes_on(
     first: list[VideoStats], then: list[tuple[bool, VideoStats]]
 ) -> None:
     stats = StatsBoard(StatsSettings())
-    stats.apply(first)
+    stats.apply(of_records(first))
     last = {(r.video, r.source): r for r in first}
     for whole, r in then:
         if whole:
-            for source in [s for video, s in last if video == r.video]:
-                stats.forget(r.video, source)
+            sources = [s for video, s in last if video == r.video]
+            stats.forget([r.video] * len(sources), sources)
             last = {key: kept for key, kept in last.items() if key[0] != r.video}
         else:
-            stats.forget(r.video, r.source)
+            stats.forget([r.video], [r.source])
             last.pop((r.video, r.source), None)
     clean = board(*last.values())
     for now in (stats, swept(stats)):
@@ -184,7 +185,7 @@ def test_the_newest_version_counts_in_whatever_order_and_batches_they_come(
     records: list[VideoStats], cut: int
 ) -> None:
     stats = board(*records[:cut])
-    stats.apply(records[cut:])
+    stats.apply(of_records(records[cut:]))
     assert stats.counts(ids(1), NOW_MS)[0, 0] == 5
 
 
@@ -233,9 +234,8 @@ def test_readers_go_on_while_a_writer_applies_and_sweeps() -> None:
         reader.start()
     for round_ in range(30):
         videos = range(100 + round_ * 300, 400 + round_ * 300)
-        stats.apply([record(v, trend=1.0 / v, near={DE: 1.0}) for v in videos])
-        for v in videos:
-            stats.forget(v, "events:0")
+        stats.apply(of_records([record(v, trend=1.0 / v, near={DE: 1.0}) for v in videos]))
+        stats.forget(videos, ["events:0"] * len(videos))
         swept(stats)
     stop.set()
     for reader in readers:
