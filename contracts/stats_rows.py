@@ -72,19 +72,17 @@ def messages(states: StatsColumns) -> list[bytes]:
 
 def decode(values: Sequence[bytes]) -> tuple[StatsColumns, list[int]]:
     """The states of a run of messages in their order, and the numbers of those that are none."""
-    given = list(range(len(values)))
-    if not all(map(_is_row, values)):
-        newer = [value if _is_row(value) else _from_msgpack(value) for value in values]
-        given = [i for i, value in enumerate(newer) if value is not None]
-        values = [value for value in newer if value is not None]
-    rows = np.frombuffer(b"".join([value[:_SIZE] for value in values]), ROW)
-    states = StatsColumns(rows, [value[_SIZE:] for value in values])
+    read = values if all(map(_is_row, values)) else [_as_row(value) for value in values]
+    given = [i for i, value in enumerate(read) if value is not None]
+    some = [value for value in read if value is not None]
+    rows = np.frombuffer(b"".join([value[:_SIZE] for value in some]), ROW)
+    states = StatsColumns(rows, [value[_SIZE:] for value in some])
     sound = _sound(states)
     if not sound.all():
         states = states.take(np.flatnonzero(sound))
-        given = np.array(given)[sound].tolist()
-    bad = sorted(set(range(len(values))) - set(given)) if len(given) < len(values) else []
-    return states, bad
+        given = [i for i, ok in zip(given, sound.tolist(), strict=True) if ok]
+    bad = set(range(len(values))).difference(given) if len(given) < len(values) else ()
+    return states, sorted(bad)
 
 
 def of_records(records: Sequence[VideoStats]) -> StatsColumns:
@@ -147,7 +145,10 @@ def _is_row(value: bytes) -> bool:
     )
 
 
-def _from_msgpack(value: bytes) -> bytes | None:
+def _as_row(value: bytes) -> bytes | None:
+    """A message of any release as this one writes it; None if it is no state."""
+    if _is_row(value):
+        return value
     try:
         return messages(of_records([decode_stats(value)]))[0]
     except BadMessageError:

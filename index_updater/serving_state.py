@@ -38,7 +38,8 @@ from streams.follower import Followed, TopicFollower
 from streams.stats_follower import apply_stats
 
 _log = logging.getLogger(__name__)
-TOPICS: Final = ("video-vectors", "video-stats")
+# Nobody waits for a count, and one of few costs ten times one of hundreds.
+_GATHER_S: Final = 0.2
 _REFRESH_S: Final = 2.0
 _PROBE_K: Final = 500
 _DAY_MS: Final = 86_400_000
@@ -48,7 +49,7 @@ class ServingState:
     """Catalog, index and statistics of one replica.
 
     Attributes:
-        catalog, index, board: written by one follower thread, read by any.
+        catalog, index, board: each written by one follower thread, read by any.
     """
 
     def __init__(self, settings: Settings, bundle: Bundle, clock_ms: Callable[[], int]) -> None:
@@ -58,9 +59,16 @@ class ServingState:
         self.catalog = booted.catalog if booted else Catalog(bundle.items.dim)
         self.index = booted.index if booted else LiveIndex(bundle.items.dim, settings.index)
         self.board = StatsBoard(settings.stats)
-        self._follower = TopicFollower(
-            settings.kafka, TOPICS, self._apply, _followed(booted.meta) if booted else None
+        self._videos = TopicFollower(
+            settings.kafka,
+            ("video-vectors",),
+            self._apply_vectors,
+            _followed(booted.meta) if booted else None,
         )
+        self._counts = TopicFollower(
+            settings.kafka, ("video-stats",), self._apply_stats, gather_s=_GATHER_S
+        )
+        self._followers = (self._videos, self._counts)
         self._stop = threading.Event()
         self._chores = threading.Thread(target=self._look_after, name="index-chores", daemon=True)
         self._leader: IO[str] | None = None
@@ -71,28 +79,31 @@ class ServingState:
 
     def ready(self) -> tuple[bool, str]:
         """Whether all that was there at the start is applied, and a sentence about it."""
-        if not self._follower.alive:
+        if not all(follower.alive for follower in self._followers):
             return False, "the follower of the video topics has ended; restart this process"
-        if self._follower.caught_up.is_set():
+        if all(follower.caught_up.is_set() for follower in self._followers):
             return True, f"{len(self.index)} videos"
-        if away_s := self._follower.outage.seconds():
+        if away_s := self._away_s():
             return False, f"{len(self.index)} videos so far; Kafka is away since {away_s:.0f} s"
         return False, f"catching up: {len(self.index)} videos so far"
 
     def start(self) -> None:
         """Follow, and look after the index, in the background."""
         self.index.start()
-        self._follower.start()
+        for follower in self._followers:
+            follower.start()
         self._chores.start()
 
     def catch_up(self, timeout_s: float) -> bool:
         """Wait until all that was there at the start is applied; whether it is."""
-        return self._follower.caught_up.wait(timeout_s)
+        until = time.monotonic() + timeout_s
+        return all(f.caught_up.wait(max(until - time.monotonic(), 0)) for f in self._followers)
 
     def close(self) -> None:
         """Stop all threads."""
         self._stop.set()
-        self._follower.close()
+        for follower in self._followers:
+            follower.close()
         if self._chores.is_alive():
             self._chores.join(10.0)
         self.index.close()
@@ -116,16 +127,19 @@ class ServingState:
             return None
         return found
 
-    def _apply(self, topic: str, messages: Sequence[Message]) -> None:
-        if topic == "video-stats":
-            apply_stats(self.board, messages)
-            return
+    def _away_s(self) -> float:
+        return max(follower.outage.seconds() for follower in self._followers)
+
+    def _apply_stats(self, _: str, messages: Sequence[Message]) -> None:
+        apply_stats(self.board, messages)
+
+    def _apply_vectors(self, _: str, messages: Sequence[Message]) -> None:
         change = apply_vectors(self.catalog, self._bundle.id, messages)
         if len(change.removed):
             self.index.remove(change.removed)
         if len(change.ids):
             self.index.upsert(change.ids, change.vectors)
-        if self._follower.caught_up.is_set():
+        if self._videos.caught_up.is_set():
             now_ms = self._clock_ms()
             for produced_ms in change.produced_ms.tolist():
                 VIDEO_TO_INDEX.observe(max(now_ms - produced_ms, 0) / 1000)
@@ -157,7 +171,7 @@ class ServingState:
         return self.catalog.rows_of(ids) >= 0
 
     def _gauges(self) -> None:
-        AWAY.labels("follower").set(self._follower.outage.seconds())
+        AWAY.labels("follower").set(self._away_s())
         INDEX_VIDEOS.set(len(self.index))
         INDEX_TAIL.set(self.index.tail_rows)
         INDEX_TOMBSTONES.set(self.index.tombstone_ratio)
@@ -176,12 +190,12 @@ class ServingState:
 
     def save(self) -> bool:
         """Snapshot now, if this process leads those that share the folder; whether it did."""
-        if self._folder is None or not self._follower.caught_up.is_set():
+        if self._folder is None or not self._videos.caught_up.is_set():
             return False
         meta = {
             "bundle": self._bundle.id,
             "taken_ms": self._clock_ms(),
-            "offsets": {s: list(at) for s, at in self._follower.followed.offsets.items()},
+            "offsets": {s: list(at) for s, at in self._videos.followed.offsets.items()},
         }
         try:
             if not self._lead():

@@ -19,6 +19,7 @@ from streams.topics import admin, describe
 _log = logging.getLogger(__name__)
 _TIMEOUT_S: Final = 10.0
 _BATCH: Final = 2000
+_LIVE_BATCH: Final = 512  # once feeds are answered: no call for a batch holds the interpreter long
 _PARTITIONS_EVERY_S: Final = 30.0
 _AWAY_EVERY_S: Final = 2.0
 
@@ -38,6 +39,10 @@ class TopicFollower:
     `caught_up` is set once everything that was there at the start has been applied. Kafka going
     away is waited out; what was applied stays.
 
+    Args:
+        gather_s: how long a batch may fill once all that was there is applied. A batch of few costs
+            nearly what one of hundreds does.
+
     Attributes:
         caught_up: see above.
         outage: since when Kafka has been away.
@@ -49,8 +54,10 @@ class TopicFollower:
         topics: Sequence[str],
         apply: Apply,
         start: Followed | None = None,
+        gather_s: float = 0.0,
     ) -> None:
         self._kafka, self._topics, self._apply = kafka, tuple(topics), apply
+        self._gather_s = gather_s
         self._start = dict(start.offsets) if start else {}
         self._at: dict[str, tuple[str, int]] = {}
         self._ends: dict[str, int] = {}
@@ -141,26 +148,40 @@ class TopicFollower:
         return max(known[1], low)
 
     def _step(self, consumer: Consumer) -> None:
-        got = [m for m in consumer.consume(1, 0.1) if m.error() is None]
-        if got:
-            self.outage.end()
-            got += [m for m in consumer.consume(_BATCH - 1, 0.0) if m.error() is None]
+        got = self._batch(consumer)
         by_topic: dict[str, list[Message]] = {}
+        last: dict[tuple[str, int], int] = {}
         prefix = len(self._kafka.topic_prefix)
         for m in got:
-            by_topic.setdefault((m.topic() or "")[prefix:], []).append(m)
+            topic = (m.topic() or "")[prefix:]
+            by_topic.setdefault(topic, []).append(m)
+            last[topic, m.partition() or 0] = m.offset() or 0
         for topic, messages in by_topic.items():
             self._apply_all(topic, messages)
-        for m in got:
-            source = f"{(m.topic() or '')[prefix:]}:{m.partition()}"
-            self._at[source] = (self._at[source][0], (m.offset() or 0) + 1)
+        for (topic, partition), offset in last.items():
+            self._moved(f"{topic}:{partition}", offset + 1)
         if not self.caught_up.is_set():
             if not got:  # a compacted topic's last offsets may hold no message: ask where we stand
                 for tp in consumer.position(consumer.assignment()):
-                    source = f"{tp.topic[prefix:]}:{tp.partition}"
                     if tp.offset >= 0:
-                        self._at[source] = (self._at[source][0], tp.offset)
+                        self._moved(f"{tp.topic[prefix:]}:{tp.partition}", tp.offset)
             self._look_if_caught_up()
+
+    def _batch(self, consumer: Consumer) -> list[Message]:
+        """What has come, after at most 0.1 s that nothing did."""
+        got = consumer.consume(1, 0.1)
+        if got:
+            live = self.caught_up.is_set()
+            if live and self._gather_s:
+                self._stop.wait(self._gather_s)
+            got += consumer.consume((_LIVE_BATCH if live else _BATCH) - 1, 0.0)
+        usable = [m for m in got if m.error() is None]
+        if usable:
+            self.outage.end()
+        return usable
+
+    def _moved(self, source: str, offset: int) -> None:
+        self._at[source] = (self._at[source][0], offset)
 
     def _apply_all(self, topic: str, messages: Sequence[Message]) -> None:
         """Apply; a message that raises is said and passed over, the others count."""
