@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from contracts.batch import Ids, Rows, nth_in_group
 from contracts.stats_rows import COUNTRIES, SOURCE_BYTES, StatsColumns
+from operators.board_reads import chains
 from operators.decay import fade
 from operators.id_table import IdTable
 from operators.intake import intake
@@ -131,15 +132,7 @@ class BoardRows:
 
     def all_parts(self, rows: Rows) -> tuple[Rows, Rows]:
         """(p,) index into `rows` and (p,) partial, for every partial of these videos."""
-        whose, at = np.arange(len(rows)), self.videos["head"][rows].astype(np.intp)
-        found: list[tuple[Rows, Rows]] = []
-        while len(at := at[(some := at != NO_ROW)]):
-            whose = whose[some]
-            found.append((whose, at))
-            at = self.partials["next"][at].astype(np.intp)
-        if not found:
-            return np.empty(0, np.intp), np.empty(0, np.intp)
-        return np.concatenate([w for w, _ in found]), np.concatenate([p for _, p in found])
+        return chains(self.videos["head"], self.partials["next"], np.asarray(rows, np.intp))
 
     def remove(self, keys: Ids) -> None:
         """Some sources know nothing of some videos any more (`part_keys`)."""

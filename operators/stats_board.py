@@ -14,6 +14,7 @@ from contracts.features import RATE_COLUMNS
 from contracts.models import F32
 from contracts.settings import StatsSettings
 from contracts.stats_rows import NEIGHBOUR, SOURCE_BYTES, StatsColumns
+from operators.board_reads import faded, summed
 from operators.board_rows import BoardRows, part_keys
 from operators.decay import HOUR_MS, fade
 from operators.trending import CategoryOf, IsThere, Trends, trends
@@ -88,22 +89,23 @@ class StatsBoard:
         factor = weights[known] / np.sqrt(rows.videos["counts"][at[known], 1] + _PRIOR_CLICKS)
         times = rows.partials["at_ms"][parts]
         aged = fade(times[sizes > 0].max() - times, rows.count_half_life_ms)
-        scale = np.repeat(factor[whose] * aged, sizes)
-        return _mixed(rows, np.frombuffer(b"".join(blobs), NEIGHBOUR), scale, ids, n)
+        found = np.frombuffer(b"".join(blobs), NEIGHBOUR)
+        lists = found["video"].copy(), found["weight"].copy()
+        others, pairs = summed(*lists, sizes, np.asarray(factor[whose] * aged, np.float64))
+        return _strongest(rows, others, pairs, ids, n)
 
     def counts(self, ids: Ids, now_ms: int) -> F32:
         """(n, 5) impressions, clicks, completes, likes, skips, decayed to now; 0 unknown."""
+        return self._faded(ids, now_ms).T
+
+    def _faded(self, ids: Ids, now_ms: int) -> F32:
         rows = self._rows
-        at = rows.find(ids)
-        out = np.zeros((len(ids), 5), np.float32)
-        known = at[at >= 0]
-        aged = fade(now_ms - rows.videos["at_ms"][known], rows.count_half_life_ms)
-        out[at >= 0] = rows.videos["counts"][known] * aged[:, None]
-        return out
+        at, of = rows.find(ids), rows.videos
+        return faded(of["counts"], of["at_ms"], at, now_ms, rows.count_half_life_ms)
 
     def rates(self, ids: Ids, now_ms: int) -> dict[str, Column]:
         """`RATE_COLUMNS` of each video; a rate is pulled to its declared default by a prior."""
-        shown, clicks, completes, likes, skips = self.counts(ids, now_ms).T
+        shown, clicks, completes, likes, skips = self._faded(ids, now_ms)
         return {
             "impressions": shown,
             "ctr": _smoothed(clicks, shown, _PRIOR["ctr"]),
@@ -118,12 +120,12 @@ class StatsBoard:
             self._rows = rows.swept()
 
 
-def _mixed(
-    rows: BoardRows, found: NDArray[np.void], scale: NDArray[np.float64], ids: Ids, n: int
+def _strongest(
+    rows: BoardRows, others: Ids, pairs: NDArray[np.float64], ids: Ids, n: int
 ) -> tuple[Ids, F32]:
-    """The n strongest of all lists together, without `ids` themselves."""
-    others, same = np.unique(found["video"], return_inverse=True)
-    pairs = np.bincount(same, found["weight"] * scale, len(others)).astype(np.float64)
+    """The n strongest, without `ids` themselves; of equal ones the lower id, in every replica."""
+    order = np.argsort(others)
+    others, pairs = others[order], pairs[order]
     mine = np.minimum(np.searchsorted(others, ids), len(others) - 1)
     pairs[mine[others[mine] == ids]] = 0
     at = rows.find(others)

@@ -95,10 +95,23 @@ def table(state: Any, name: str) -> tuple[NDArray[np.uint32], NDArray[np.float32
 def lookup(state: Any, name: str, wanted: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
     """Value of each wanted key in a table of one record, 0 where it is not there; any shape."""
     keys, values = state[f"{name}_key"], state["affinity"][VALUES[name]]
-    order = np.argsort(keys)
-    at = np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)
-    found = (keys[order][at] == wanted) & (wanted != 0)
-    return np.where(found, values[order][at], np.float32(0)).astype(np.float32)
+    asked = np.ascontiguousarray(wanted, np.uint32)
+    return _look_up(keys, values, asked.reshape(-1)).reshape(asked.shape)
+
+
+@kernel
+def _look_up(
+    keys: NDArray[np.uint32], values: NDArray[np.float32], wanted: NDArray[np.uint32]
+) -> NDArray[np.float32]:
+    out = np.zeros(len(wanted), np.float32)
+    for i in range(len(wanted)):
+        if wanted[i] == 0:
+            continue
+        for k in range(len(keys)):
+            if keys[k] == wanted[i]:
+                out[i] = values[k]
+                break
+    return out
 
 
 def _reader(name: str, column: str) -> Feature:

@@ -41,10 +41,22 @@ def _probes(ids: Ids, bits: int) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
     return (bit >> np.uint64(3)).astype(np.intp), (1 << (bit & np.uint64(7))).astype(np.uint8)
 
 
-def _contains(generation: NDArray[np.uint8], ids: Ids) -> Mask:
-    """(n,) whether each id is in a (bytes,) filter."""
-    at, mask = _probes(ids, len(generation) * 8)
-    return np.asarray(((generation[at] & mask) != 0).all(axis=1))
+@kernel
+def _held(generations: NDArray[np.uint8], ids: Ids) -> Mask:
+    """(n,) whether each id is in one of the (g, bytes) filters; its bits are those of `_probes`."""
+    out, bits = np.zeros(len(ids), np.bool_), np.uint64(generations.shape[1] * 8)
+    for i in range(len(ids)):
+        low = np.uint64(ids[i]) & np.uint64(0xFFFF_FFFF)
+        step = (np.uint64(ids[i]) >> np.uint64(32)) | np.uint64(1)
+        for g in range(generations.shape[0]):
+            probe = 0
+            while probe < PROBES:
+                bit = (low + np.uint64(probe) * step) % bits
+                if generations[g, bit >> np.uint64(3)] >> (bit & np.uint64(7)) & np.uint64(1) == 0:
+                    break
+                probe += 1
+            out[i] |= probe == PROBES
+    return out
 
 
 def fold(records: Records, events: LiveEvents) -> None:
@@ -109,16 +121,10 @@ def _aged(
 def seen(state: Any, ids: Ids, now_ms: int, shown_for_h: float) -> Mask:
     """(n,) whether the person watched each video, or was shown it within the last hours."""
     ids = np.ascontiguousarray(ids)
-    found = _in_either(state["watched"], ids)
+    found = _held(state["watched"], ids)
     age_h = (now_ms - int(state["shown_since_ms"])) / _HOUR_MS
     if age_h > 2 * shown_for_h:
         return found
     if age_h > shown_for_h:
-        return found | _contains(state["shown"][0], ids)
-    return found | _in_either(state["shown"], ids)
-
-
-def _in_either(generations: NDArray[np.uint8], ids: Ids) -> Mask:
-    """(n,) whether each id is in one of the two (2, bytes) filters; their probes are the same."""
-    at, mask = _probes(ids, generations.shape[-1] * 8)
-    return np.asarray(((generations[:, at] & mask) != 0).all(axis=2).any(axis=0))
+        return found | _held(state["shown"][:1], ids)
+    return found | _held(state["shown"], ids)

@@ -1,0 +1,100 @@
+"""Rows as a byte a number, by which a search finds what it then compares exactly.
+
+A code is (row - centre of its cell) / scale, with one scale a row: the more alike the rows of a cell
+are, the finer it is. Without the centre a cosine is wrong by 0.0008 (standard deviation, 64 numbers).
+A search keeps a quarter more than is wanted, and of a million videos finds what exact numbers find.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.kernel import free_kernel
+
+F32 = NDArray[np.float32]
+Slots = NDArray[np.int32]
+Codes = NDArray[np.int8]
+_BLOCK: Final = (
+    64  # numbers: a loop of known length is twice as fast; rows are filled up with zeros
+)
+_MOST: Final = 127
+_QUERY: Final = 32_767  # 64 x 127 x this stays below 2^31
+
+
+def empty(rows: int, dim: int) -> Codes:
+    """(blocks, rows, 64), not filled: a code lies in as many blocks as it takes."""
+    return np.empty((_blocks(dim), rows, _BLOCK), np.int8)
+
+
+def _blocks(dim: int) -> int:
+    return -(-dim // _BLOCK)
+
+
+def coded_query(query: F32) -> tuple[NDArray[np.int16], float]:
+    """(blocks, 64) whole numbers and what one is worth; finer than a code, since there is one query."""
+    out = np.zeros(_blocks(len(query)) * _BLOCK, np.int16)
+    step = max(float(np.abs(query).max()), 1e-12) / _QUERY
+    out[: len(query)] = query / step
+    return out.reshape(-1, _BLOCK), step
+
+
+@free_kernel
+def encode(rows: F32, codes: Codes, scales: F32, centres: F32, slots: Slots, size: int) -> None:
+    """Set code and scale of these rows, in cells of `size`."""
+    for slot in slots:
+        centre = centres[slot // size]
+        most = np.float32(1e-12)
+        for j in range(rows.shape[1]):
+            most = max(most, abs(rows[slot, j] - centre[j]))
+        scales[slot] = most / np.float32(_MOST)
+        codes[:, slot] = 0
+        for j in range(rows.shape[1]):
+            number = np.rint((rows[slot, j] - centre[j]) * np.float32(_MOST) / most)
+            codes[j // _BLOCK, slot, j % _BLOCK] = np.int8(number)
+
+
+@free_kernel
+def nearest(
+    codes: Codes, scales: F32, rows: F32, counts: Slots, cells: NDArray[np.intp], bases: F32,
+    coded: NDArray[np.int16], step: float, query: F32, k: int, size: int,
+) -> tuple[Slots, F32]:  # fmt: skip
+    """Slots and exact cosines, in no order, of a quarter more than the k best rows of these cells.
+
+    `bases` are the cosines of the query and each cell's centre.
+    """
+    keep = k + k // 4 + 32
+    found, sims = np.empty(4 * keep + size, np.int32), np.empty(4 * keep + size, np.float32)
+    near = np.empty(size, np.float32)
+    worth = np.float32(step)
+    n, least, left = 0, np.float32(-np.inf), len(cells)
+    for cell in cells:
+        first = cell * size
+        rows_here = counts[cell]
+        near[:rows_here] = bases[cell]
+        for block in range(len(coded)):
+            layer, asked = codes[block], coded[block]
+            part = layer[first : first + rows_here]
+            for r in range(rows_here):
+                total = np.int32(0)
+                for j in range(_BLOCK):
+                    number = np.int32(part[r, j]) * np.int32(asked[j])
+                    total = np.int32(total + np.int32(number))
+                near[r] += np.float32(total) * scales[first + r] * worth
+        for r in range(rows_here):  # without a branch that nobody could foresee
+            found[n], sims[n] = first + r, near[r]
+            n += near[r] > least
+        left -= 1
+        if n < 4 * keep and (left or n <= keep):
+            continue
+        least = np.partition(sims[:n], n - keep)[n - keep]
+        above = np.flatnonzero(sims[:n] > least)
+        equal = np.flatnonzero(sims[:n] == least)[: keep - len(above)]
+        kept = np.concatenate((above, equal))
+        found[:keep], sims[:keep], n = found[kept], sims[kept], keep
+    for i in range(n):
+        sim = np.float32(0)
+        for j in range(len(query)):
+            sim += rows[found[i], j] * query[j]
+        sims[i] = sim
+    return found[:n], sims[:n]

@@ -1,0 +1,54 @@
+"""Codes of a byte a number: how far they are off, and that a search loses nothing by them."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from index_updater.codes import F32, coded_query, empty, encode, nearest
+from index_updater.vectors import unit_rows
+
+SIZE, CELLS = 128, 40
+
+
+@given(st.integers(0, 2**32), st.integers(1, 200), st.integers(1, 3))
+@settings(max_examples=50, deadline=None)
+def test_a_code_is_within_half_a_step_of_its_row(seed: int, dim: int, skew: int) -> None:
+    rng = np.random.default_rng(seed)
+    x = unit_rows(rng.standard_normal((9, dim)).astype("f4") ** (2 * skew - 1))
+    codes, scales, centres = empty(9, dim), np.empty(9, np.float32), x[[0, 8, 4]]
+    encode(x, codes, scales, centres, np.arange(9, dtype=np.int32), 3)
+    held = codes.transpose(1, 0, 2).reshape(9, -1)
+    off = held[:, :dim] * scales[:, None] + np.repeat(centres, 3, axis=0) - x
+    assert (np.abs(off) <= scales[:, None] * 0.501 + 1e-6).all()
+    assert not held[:, dim:].any()
+
+
+def kinds(dim: int, spread: float, rng: np.random.Generator) -> tuple[F32, F32]:
+    """Full cells of rows that are alike, and their centres."""
+    centres = unit_rows(rng.standard_normal((CELLS, dim)).astype("f4"))
+    noise = spread * rng.standard_normal((CELLS, SIZE, dim)) / dim**0.5
+    return unit_rows((centres[:, None] + noise).reshape(-1, dim).astype("f4")), centres
+
+
+@pytest.mark.parametrize("dim", [5, 64, 100])
+@pytest.mark.parametrize("spread", [0.01, 0.3, 2.0])
+def test_the_nearest_by_codes_are_the_nearest(dim: int, spread: float) -> None:
+    rng = np.random.default_rng(dim)
+    x, centres = kinds(dim, spread, rng)
+    codes, scales = empty(len(x), dim), np.empty(len(x), np.float32)
+    encode(x, codes, scales, centres, np.arange(len(x), dtype=np.int32), SIZE)
+    counts = rng.integers(0, SIZE + 1, CELLS).astype(np.int32)
+    there = np.flatnonzero(np.arange(len(x)) % SIZE < counts[np.arange(len(x)) // SIZE])
+    for k in (1, 20, 300, len(x)):
+        query = unit_rows(x[rng.integers(0, len(x), (1, 3))].sum(axis=1))[0]
+        slots, sims = nearest(
+            codes, scales, x, counts, rng.permutation(CELLS), centres @ query,
+            *coded_query(query), query, k, SIZE,
+        )  # fmt: skip
+        assert len(set(slots.tolist())) == len(slots)
+        assert np.isin(slots, there).all()
+        np.testing.assert_allclose(sims, x[slots] @ query, atol=1e-5)
+        best = np.sort(x[there] @ query)[::-1][: min(k, len(there))]
+        got = np.sort(sims)[::-1][: len(best)]
+        assert np.count_nonzero(got >= best[-1] - 1e-6) >= 0.998 * len(best)

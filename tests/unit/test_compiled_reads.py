@@ -1,0 +1,46 @@
+"""What a feed reads of a viewer's record in compiled loops, beside the plain form of the same law."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.ids import fold32_array
+from contracts.user_record import VALUES, new_users, user_dtype
+from operators.features.affinities import lookup
+from operators.features.seen import fold_shown, seen
+
+DTYPE = user_dtype(4, 4)
+NOW_MS = 1_790_000_000_000
+seeds = st.integers(0, 2**32)
+
+
+@given(seeds, st.sampled_from(["category", "creator", "language", "tag"]), st.integers(0, 20))
+def test_an_affinity_is_the_value_beside_its_key(seed: int, name: str, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    state = new_users(1, DTYPE)[0]
+    keys, values = state[f"{name}_key"], state["affinity"][VALUES[name]]
+    keys[:] = rng.permutation(2 * len(keys))[: len(keys)]
+    values[:] = rng.standard_normal(len(values))
+    wanted = rng.integers(0, 2 * len(keys), (n, 3)).astype(np.uint32)
+    held = dict(zip(keys.tolist(), values.tolist(), strict=True)) | {0: 0.0}
+    plain = [[held.get(key, 0.0) for key in row] for row in wanted.tolist()]
+    assert lookup(state, name, wanted).tolist() == plain
+    assert lookup(state, name, wanted[:, 0]).tolist() == [row[0] for row in plain]
+
+
+@given(seeds, st.floats(0, 4), st.integers(0, 300))
+def test_what_was_shown_is_seen_for_its_hours_and_little_else(
+    seed: int, ago: float, n: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    ids = rng.integers(-(2**63), 2**63 - 1, 600)
+    records = new_users(1, DTYPE)
+    shown_ms = np.full(n, int(NOW_MS - ago * 3_600_000))
+    fold_shown(records, np.zeros(n, np.intp), ids[:n], shown_ms, 1.0)
+    got = seen(records[0], ids, NOW_MS, 1.0)
+    assert len(np.unique(fold32_array(ids))) == len(ids)
+    if ago < 0.99:
+        assert got[:n].all()
+    if ago > 2.01 or not n:
+        assert not got.any()
+    assert np.count_nonzero(got[n:]) <= 0.1 * len(ids)
