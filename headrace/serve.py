@@ -53,6 +53,7 @@ def build(environ: Mapping[str, str]) -> "Litestar":
     """
     from api.app import create_app
     from api.dependencies import Dependencies
+    from api.rehearsal import rehearse
     from index_updater.serving_state import ServingState
     from model_runtime import bundles
     from streams.kafka import Publisher
@@ -69,19 +70,18 @@ def build(environ: Mapping[str, str]) -> "Litestar":
     keys = Keys(settings.redis.namespace)
     users = UserReader(client, keys, bundle, state.catalog, settings.redis.timeout_s)
     publisher = Publisher(settings.kafka)
-    app = create_app(
-        Dependencies(
-            settings=settings,
-            bundle=bundle,
-            catalog=state.catalog,
-            index=state.index,
-            board=state.board,
-            users=users,
-            publisher=publisher,
-            ready=state.ready,
-            clock_ms=clock_ms,
-        )
+    deps = Dependencies(
+        settings=settings,
+        bundle=bundle,
+        catalog=state.catalog,
+        index=state.index,
+        board=state.board,
+        users=users,
+        publisher=publisher,
+        ready=state.ready,
+        clock_ms=clock_ms,
     )
+    app = create_app(deps)
 
     async def close() -> None:
         state.close()
@@ -92,6 +92,7 @@ def build(environ: Mapping[str, str]) -> "Litestar":
     state.start()
     if not state.catch_up(_CATCH_UP_S):
         _log.warning("serving before all topics are read: %s", state.ready()[1])
+    rehearse(deps)
     return app
 
 

@@ -30,8 +30,13 @@ def kernel(function: Callable[P, R], **options: Any) -> Callable[P, R]:
     return call
 
 
+def loose_kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """As `kernel`; sums may be taken in any order."""
+    return kernel(function, fastmath={"reassoc", "contract", "nsz"})
+
+
 def free_kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """As `kernel`, without the interpreter's lock, and sums may be taken in any order."""
+    """As `loose_kernel`, without the interpreter's lock: for what takes much longer than a hand-over."""
     return kernel(function, nogil=True, fastmath={"reassoc", "contract", "nsz"})
 
 

@@ -14,7 +14,7 @@ from contracts.features import RATE_COLUMNS
 from contracts.models import F32
 from contracts.settings import StatsSettings
 from contracts.stats_rows import NEIGHBOUR, SOURCE_BYTES, StatsColumns
-from operators.board_reads import faded, summed
+from operators.board_reads import compile_now, faded, summed
 from operators.board_rows import BoardRows, part_keys
 from operators.decay import HOUR_MS, fade
 from operators.trending import CategoryOf, IsThere, Trends, trends
@@ -34,6 +34,7 @@ class StatsBoard:
         self._rows = BoardRows(
             settings.count_half_life_h * HOUR_MS, settings.trend_half_life_h * HOUR_MS
         )
+        compile_now()
         self._trends = Trends()
         self._dropped = False  # something was, since the lists were made
 

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from api.rerankers.standing import standing
 from contracts.batch import CandidateBatch, Rows
 from contracts.funnel import Query
+from contracts.models import F32
 from operators.catalog import Catalog
+from operators.kernel import loose_kernel
 
 _POOL: Final = 4  # rows looked at for each one picked
 
@@ -38,18 +40,27 @@ def mmr(
         vectors: (m, d) float32, unit length, of at least the rows looked at; a zero row is similar
             to nothing.
     """
-    n = len(relevance)
-    pool = min(n, _POOL * picks)
-    unit = np.ascontiguousarray(vectors[:pool])
-    base = (np.float32(weight) * relevance[:pool]).astype(np.float32)
-    share = np.float32(1 - weight)
-    nearest = np.zeros(pool, np.float32)
-    picked: list[int] = []
-    for _ in range(min(picks, pool)):
-        row = int(np.argmax(base - share * nearest))
-        picked.append(row)
-        base[row] = -np.inf
-        np.maximum(nearest, unit @ unit[row], out=nearest)
-    rest = np.ones(n, np.bool_)
-    rest[picked] = False
-    return np.concatenate([np.array(picked, np.intp), np.flatnonzero(rest)])
+    pool = min(len(relevance), _POOL * picks)
+    unit = np.ascontiguousarray(vectors[:pool], np.float32)
+    return _picked(np.ascontiguousarray(relevance, np.float32), unit, min(picks, pool), weight)
+
+
+@loose_kernel
+def _picked(relevance: F32, unit: F32, picks: int, weight: float) -> Rows:
+    pool, order = len(unit), np.arange(len(relevance))
+    left, nearest = np.ones(pool, np.bool_), np.zeros(pool, np.float32)
+    gain, share = np.float32(weight), np.float32(1 - weight)
+    for turn in range(picks):
+        best, row = np.float32(-np.inf), -1
+        for i in range(pool):
+            worth = gain * relevance[i] - share * nearest[i]
+            if left[i] and (row < 0 or worth > best):
+                best, row = worth, i
+        order[turn], left[row] = row, False
+        for i in range(pool):
+            near = np.float32(0)
+            for j in range(unit.shape[1]):
+                near += unit[i, j] * unit[row, j]
+            nearest[i] = max(nearest[i], near)
+    order[picks:pool] = np.flatnonzero(left)
+    return order

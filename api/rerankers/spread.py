@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from contracts.batch import CandidateBatch, Column, Rows
 from contracts.funnel import Query
+from operators.kernel import kernel
 
 _LOOK: Final = 60  # how far down the slate a better-spread row is looked for
 
@@ -31,24 +33,23 @@ def spread(groups: Column, window: int, most: int, picks: int) -> Rows:
     Where none of the next 60 rows is allowed, the first one is taken anyway. Group 0 is "unknown"
     and never too much: [5, 5, 5, 7, 0], window 2, most 1 -> [0, 3, 1, 4, 2].
     """
-    look = min(len(groups), picks + _LOOK)
-    kinds = groups[:look].tolist()
-    if _is_spread(kinds[: min(picks, look)], window, most):  # the rule, for most columns
-        return np.arange(len(groups))
-    rest = list(range(look))
-    placed: list[int] = []
-    for _ in range(min(picks, look)):
-        recent = [kinds[row] for row in placed[len(placed) - (window - 1) :]] if window > 1 else []
-        recent = recent if len(placed) >= window - 1 else [kinds[row] for row in placed]
-        ahead = enumerate(rest[:_LOOK])
-        free = (i for i, row in ahead if not kinds[row] or recent.count(kinds[row]) < most)
-        placed.append(rest.pop(next(free, 0)))
-    return np.concatenate([np.array(placed + rest, np.intp), np.arange(look, len(groups))])
+    return _spread(np.ascontiguousarray(groups, np.int64), window, most, picks)
 
 
-def _is_spread(kinds: list[int], window: int, most: int) -> bool:
-    """Whether every place already has the row that `spread` would put there."""
-    return all(
-        not kind or kinds[max(i - window + 1, 0) : i].count(kind) < most
-        for i, kind in enumerate(kinds)
-    )
+@kernel
+def _spread(kinds: NDArray[np.int64], window: int, most: int, picks: int) -> Rows:
+    order = np.arange(len(kinds))
+    for place in range(min(picks, len(kinds))):
+        taken = place
+        for ahead in range(place, min(place + _LOOK, picks + _LOOK, len(kinds))):
+            kind, near = kinds[order[ahead]], 0
+            for before in range(max(place - window + 1, 0), place):
+                near += kinds[order[before]] == kind
+            if kind == 0 or near < most:
+                taken = ahead
+                break
+        row = order[taken]
+        for at in range(taken, place, -1):  # who was passed over stays in order
+            order[at] = order[at - 1]
+        order[place] = row
+    return order

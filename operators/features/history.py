@@ -68,13 +68,43 @@ def liked_videos(state: Any, n: int) -> tuple[NDArray[np.int64], NDArray[np.floa
 
     A video's events add up; one that was skipped or refused in sum is left out.
     """
-    past = recent(state)
-    events = np.zeros(len(past.ids), [("action", "u1"), ("share", "f4")])
-    events["action"], events["share"] = past.actions, past.shares
-    weight = taste(events)
-    weight[past.actions == Action.HOVER] = 0
-    unique, first, inverse = np.unique(past.ids, return_index=True, return_inverse=True)
-    total = np.bincount(inverse, weight, len(unique)).astype(np.float32)
-    newest = np.argsort(first)
-    newest = newest[total[newest] > 0][:n]
-    return unique[newest], total[newest]
+    return _liked(
+        state["hist_video"],
+        state["hist_action"],
+        state["hist_share"],
+        int(state["hist_n"]),
+        n,
+        _WEIGHTS,
+    )
+
+
+@kernel
+def _liked(
+    videos: NDArray[np.int64], actions: NDArray[np.uint8], shares: NDArray[np.uint8],
+    total: int, n: int, weights: NDArray[np.float32],
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:  # fmt: skip
+    found, liking = np.empty(HISTORY, np.int64), np.zeros(HISTORY, np.float64)
+    m = 0
+    for back in range(1, min(total, HISTORY) + 1):
+        slot, at = (total - back) % HISTORY, 0
+        while at < m and found[at] != videos[slot]:
+            at += 1
+        if at == m:
+            found[m], m = videos[slot], m + 1
+        liking[at] += weights[actions[slot], shares[slot]]
+    kept = np.flatnonzero(liking[:m] > 0)[:n]
+    return found[kept], liking[kept].astype(np.float32)
+
+
+def _weights() -> NDArray[np.float32]:
+    """(actions, shares) of `taste` for every pair of bytes that a history can hold."""
+    events = np.zeros((256, 256), [("action", "u1"), ("share", "f4")])
+    events["action"] = np.arange(256)[:, None]
+    events["share"] = np.arange(256, dtype=np.float32) / np.float32(100)
+    events["share"][:, UNKNOWN_SHARE] = np.nan
+    weights = taste(events)
+    weights[Action.HOVER] = 0  # looked at is not liked
+    return weights
+
+
+_WEIGHTS: Final = _weights()

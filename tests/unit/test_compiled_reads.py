@@ -4,10 +4,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.events import Action
 from contracts.ids import fold32_array
-from contracts.user_record import VALUES, new_users, user_dtype
+from contracts.user_record import HISTORY, UNKNOWN_SHARE, VALUES, new_users, user_dtype
 from operators.features.affinities import lookup
+from operators.features.history import liked_videos, recent
 from operators.features.seen import fold_shown, seen
+from operators.signals import taste
 
 DTYPE = user_dtype(4, 4)
 NOW_MS = 1_790_000_000_000
@@ -44,3 +47,21 @@ def test_what_was_shown_is_seen_for_its_hours_and_little_else(
     if ago > 2.01 or not n:
         assert not got.any()
     assert np.count_nonzero(got[n:]) <= 0.1 * len(ids)
+
+
+@given(seeds, st.integers(0, 200), st.integers(1, 30))
+def test_liked_is_what_its_events_say_in_sum(seed: int, events: int, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    state = new_users(1, DTYPE)[0]
+    state["hist_n"], state["hist_video"] = events, rng.integers(1, 30, HISTORY)
+    state["hist_action"] = rng.choice(list(Action), HISTORY)
+    state["hist_share"] = rng.choice([0, 5, 50, 100, 250, UNKNOWN_SHARE], HISTORY)
+    past = recent(state)
+    rows = np.zeros(len(past.ids), [("action", "u1"), ("share", "f4")])
+    rows["action"], rows["share"] = past.actions, past.shares
+    weight = np.where(past.actions == Action.HOVER, 0, taste(rows)).astype(np.float64)
+    sums = {video: weight[past.ids == video].sum() for video in past.ids.tolist()}
+    liked = [(video, by) for video, by in sums.items() if by > 0][:n]
+    ids, by = liked_videos(state, n)
+    assert ids.tolist() == [video for video, _ in liked]
+    np.testing.assert_allclose(by, [by for _, by in liked], rtol=1e-5)
