@@ -149,7 +149,8 @@ def open_loop(
 ) -> Asked:
     """Poisson arrivals; one that finds every connection busy waits for one, and that counts."""
     client = _Client(url, paths, connections)
-    gaps = np.random.default_rng(seed).exponential(1 / rate, int(2 * rate * seconds) + 10)
+    many = int(2 * rate * seconds) + 10 if rate else 0
+    gaps = np.random.default_rng(seed).exponential(1 / max(rate, 1e-9), many)
     due = deque(t for t in np.cumsum(gaps).tolist() if t < seconds)
     began = time.perf_counter()
     while due and not stopped():

@@ -107,13 +107,13 @@ def produce(
     bootstrap: str,
     topic: str,
     messages: Iterator[tuple[bytes, bytes]],
-    rate: float,
+    rate: float | None,
     seconds: float,
     stopped: Callable[[], bool],
 ) -> Sent:
-    """`rate` messages a second for so long (rate 0: so many messages as fast as they are taken)."""
+    """`rate` messages a second for so long; without a rate so many, as fast as they are taken."""
     producer = Producer(producer_config(KafkaSettings(bootstrap=bootstrap), linger_ms=5))
-    done, count = Sent(), int(rate * seconds) if rate else int(seconds)
+    done, count = Sent(), int(seconds) if rate is None else int(rate * seconds)
 
     def acked(error: Any, message: Any) -> None:
         done.failed += error is not None
@@ -134,6 +134,8 @@ def produce(
         behind = time.perf_counter() - began - done.sent / rate if rate else 0.0
         done.late_s = max(done.late_s, behind)
         time.sleep(max(min(0.004, -behind), 0.002) if rate else 0)
+    while rate == 0 and not stopped() and time.perf_counter() < began + seconds:
+        time.sleep(0.1)
     done.failed += producer.flush(30)
     done.took_s = time.perf_counter() - began
     done.per_s = done.sent / done.took_s
@@ -148,7 +150,7 @@ def feeds(said: argparse.Namespace, stopped: Callable[[], bool]) -> Asked:
         f"&country={COUNTRIES[u % 4]}"
         for u in rng.integers(0, said.viewers, _DRAWN).tolist()
     ]
-    if not said.rate:
+    if said.rate is None:
         return closed_loop(said.at, asked, said.seconds, said.connections)
     return open_loop(said.at, asked, said.rate, said.seconds, said.connections, said.seed, stopped)
 
@@ -169,9 +171,11 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="bench._load", description=__doc__)
     parser.add_argument("what", choices=["events", "videos", "feeds"])
     parser.add_argument("--at", required=True, help="address of Kafka, or of the API")
-    parser.add_argument("--rate", type=float, default=0.0, help="a second; 0: as fast as it goes")
     parser.add_argument(
-        "--seconds", type=float, default=10.0, help="at rate 0 of a topic: how many"
+        "--rate", type=float, help="a second, 0: none; left out: as fast as it goes"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, help="without a rate, of a topic: how many"
     )
     parser.add_argument("--videos", type=int, default=1_000_000, help="size of the catalog")
     parser.add_argument("--viewers", type=int, default=5000)

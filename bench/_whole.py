@@ -73,7 +73,7 @@ def start(running: Engine, big: BigCatalog, viewers: int, past: int) -> None:
         running.flow(flow)
     progress("folding the viewers' past")
     options = {"videos": big.world.n, "viewers": viewers, "seconds": viewers * past, "seed": 9}
-    load("events", running.kafka.bootstrap, wait=True, rate=0, **options)
+    load("events", running.kafka.bootstrap, wait=True, **options)
     with running.client() as client:
         key = running.keys.positions("user-state")
 

@@ -3,8 +3,10 @@
 A whole engine (Apache Kafka, Redis, three flows, the API from a snapshot), events and new videos at a
 rate, and viewers with a past. Then in turns: feeds of 20 at a moderate rate (open loop, Poisson), the
 bare kernels that a feed cannot do without (`bench._kernels`, in this process), and as many feeds as
-go through 16 connections (closed loop). Load generators are processes of their own; the share of a
-core that each takes is in the table.
+go through 16 connections (closed loop). Before the streams begin, and again beside them, the closed
+loop alone for each number of workers. Load generators are processes of their own; the share that each
+takes is in the table. What the closed loop would give if a feed cost no more than its bare kernels is
+what a compiled inner loop could be worth at most.
 
 `--against FOLDER` serves the same engine from a checkout of another commit too, and asks both in
 turns: its figures are then the baselines.
@@ -15,81 +17,24 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 
+from bench._apis import Api, closed_by_workers, closed_figures, closed_turn, open_turn
 from bench._catalog import BigCatalog, big_catalog
 from bench._engine import Engine, engine
 from bench._kernels import PARTS, Kernels
 from bench._report import Figure, percentiles_ms, progress, report
 from bench._whole import (
-    Json,
-    buckets,
     generators,
     load,
     quantile_ms,
     serve,
     start,
     stop,
-    tree_cpu_s,
 )
-
-
-@dataclass
-class Api:
-    """One API that is measured, and what came of it."""
-
-    url: str
-    process: psutil.Process
-    open_s: list[float] = field(default_factory=list)
-    closed_s: list[float] = field(default_factory=list)
-    closed_per_s: list[float] = field(default_factory=list)
-    closed_cpu_s: float = 0.0
-    closed_n: int = 0
-    flaws: int = 0
-    items: int = 0
-    server: dict[float, float] = field(default_factory=dict)
-
-    def cpu_s(self) -> float:
-        """Processor seconds of all its processes so far."""
-        return tree_cpu_s(self.process)
-
-    def count(self, got: Json) -> None:
-        """Failures, degraded answers and items of one part."""
-        self.flaws += got["failed"] + got["degraded"]
-        self.items += got["items"]
-
-
-def open_turn(api: Api, said: argparse.Namespace, turn: int) -> None:
-    """Feeds at a moderate rate."""
-    before = buckets(api.url, "headrace_feed_seconds")
-    got = load(
-        "feeds", api.url, wait=True, rate=said.rate, seconds=said.seconds, connections=64,
-        viewers=said.viewers, limit=said.limit, seed=turn,
-    )  # fmt: skip
-    api.open_s += got["seconds"]
-    api.count(got)
-    for bound, n in buckets(api.url, "headrace_feed_seconds").items():
-        api.server[bound] = api.server.get(bound, 0.0) + n - before.get(bound, 0.0)
-
-
-def closed_turn(api: Api, said: argparse.Namespace, turn: int) -> float:
-    """As many feeds as go; processor seconds of the client."""
-    before = api.cpu_s()
-    got = load(
-        "feeds", api.url, wait=True, seconds=said.seconds, connections=said.connections,
-        viewers=said.viewers, limit=said.limit, seed=100 + turn,
-    )  # fmt: skip
-    api.closed_cpu_s += api.cpu_s() - before
-    api.closed_n += len(got["seconds"])
-    api.closed_s += got["seconds"]
-    api.closed_per_s.append(got["per_s"])
-    api.count(got)
-    return float(got["cpu_s"])
 
 
 def kernel_turn(kernels: Kernels, said: argparse.Namespace, turn: int) -> list[list[float]]:
@@ -105,19 +50,20 @@ def kernel_turn(kernels: Kernels, said: argparse.Namespace, turn: int) -> list[l
 def measure(running: Engine, big: BigCatalog, said: argparse.Namespace) -> list[Figure]:
     """The table's figures."""
     start(running, big, said.viewers, said.past)
+    alone = closed_by_workers(running, big, said, "off")
     apis = [Api(*serve(running, big, said.workers, "api"))]
     if said.against:
         apis.append(Api(*serve(running, big, said.workers, "api-other", said.against)))
     kernels = Kernels(big, running.client(), running.keys, said.limit)
     at = running.kafka.bootstrap
     longest = (said.seconds * 2.6 * len(apis)) * said.turns + 20 + said.warm
+    longest += len(said.closed_workers) * (said.closed_turns * said.seconds + 60)
     common = {"videos": big.world.n, "seconds": longest}
     streams = [
         load("events", at, rate=said.events, viewers=said.viewers, seed=3, **common),
         load("videos", at, rate=said.publish, seed=4, **common),
     ]
     rows: list[list[float]] = []
-    client_cpu_s = 0.0
     try:
         progress("both streams on: the broker's compiler takes a core for its first half minute")
         time.sleep(said.warm)
@@ -127,18 +73,19 @@ def measure(running: Engine, big: BigCatalog, said: argparse.Namespace) -> list[
             for api in apis if turn % 2 else apis[::-1]:
                 progress(f"turn {turn + 1} of {said.turns}: feeds of {api.url}")
                 open_turn(api, said, turn)
-                client_cpu_s += closed_turn(api, said, turn)
+                closed_turn(api, said, turn)
             rows += kernel_turn(kernels, said, turn)
+        for name in ("api", "api-other")[: len(apis)]:
+            running.stop(name)
+        alone += closed_by_workers(running, big, said, "on")
         said_by = [stop(child) for child in streams]
     finally:
         for child in streams:
             child.kill()
             child.wait()
-    client = client_cpu_s / (said.turns * said.seconds * len(apis))
     figures = _figures(apis[0], apis[1] if said.against else None, np.array(rows), kernels, said)
     figures += generators(said_by, ("events", "videos"))
-    figures.append(Figure("load generator: feeds at full speed", client, "cores"))
-    return figures
+    return figures + alone
 
 
 def _figures(
@@ -146,21 +93,16 @@ def _figures(
 ) -> list[Figure]:
     bare = np.median(rows.sum(axis=1)) * 1000
     p50, p99 = percentiles_ms(api.open_s)
-    cpu_ms = api.closed_cpu_s / api.closed_n * 1000
-    per_s, closed_p99 = float(np.median(api.closed_per_s)), percentiles_ms(api.closed_s)[1]
+    cpu_ms, per_s = api.closed_cpu_ms, float(np.median(api.closed_per_s))
+    workers = f"streams on, {said.workers} worker(s), in turns"
     rate = f"{said.rate:g}/s"
     out = [
         Figure(f"feed p50 at {rate}", p50, "ms", bare, "bare kernels, p50", 2 * bare, 2 * bare),
         Figure(f"feed p99 at {rate}", p99, "ms", None, "", 50, 20),
         Figure("the same by the server's histogram, p50", quantile_ms(api.server, 0.5), "ms"),
         Figure("the same by the server's histogram, p99", quantile_ms(api.server, 0.99), "ms"),
-        Figure(
-            f"feeds a second, {said.connections} connections", per_s, "1/s", None, "", 200, 400,
-            more=True,
-        ),
-        Figure("feed p99 meanwhile", closed_p99, "ms", 134, "Gorse, 839/s of cached lists", 134),
-        Figure("processor of the API a feed, meanwhile", cpu_ms, "ms"),
-        Figure("answers not full, or failed", api.flaws, "", None, "", 0),
+        *closed_figures(api, workers),
+        Figure("feeds a second if they cost the bare kernels", per_s * cpu_ms / bare, "1/s", per_s, "now"),
         Figure("items a feed", api.items / (len(api.open_s) + api.closed_n), ""),
         Figure("effort of the graph (ef)", kernels.ef, ""),
     ]  # fmt: skip
@@ -177,7 +119,7 @@ def _figures(
             ),
             Figure(
                 "against the other commit: processor a feed", cpu_ms, "ms",
-                other.closed_cpu_s / other.closed_n * 1000, "the other",
+                other.closed_cpu_ms, "the other",
             ),
             Figure("the other's answers not full, or failed", other.flaws, ""),
         ]  # fmt: skip
@@ -190,12 +132,16 @@ def main(arguments: Sequence[str] = ()) -> None:
     parser.add_argument("--videos", type=int, default=1_000_000, help="made once, then cached")
     parser.add_argument("--viewers", type=int, default=5000)
     parser.add_argument("--past", type=int, default=20, help="events of each viewer before")
-    parser.add_argument("--events", type=float, default=2000, help="a second")
-    parser.add_argument("--publish", type=float, default=100, help="videos a second")
+    parser.add_argument("--events", type=float, default=2000, help="a second; 0: none")
+    parser.add_argument("--publish", type=float, default=100, help="videos a second; 0: none")
     parser.add_argument("--rate", type=float, default=25, help="feeds a second, moderate")
     parser.add_argument("--connections", type=int, default=16, help="of the closed loop")
     parser.add_argument("--limit", type=int, default=20)
-    parser.add_argument("--workers", type=int, default=1, help="processes of the API")
+    parser.add_argument("--workers", type=int, default=1, help="processes of the API, in turns")
+    parser.add_argument(
+        "--closed-workers", type=int, nargs="*", default=[1, 2], help="of the closed loop alone"
+    )
+    parser.add_argument("--closed-turns", type=int, default=2, help="of the closed loop alone")
     parser.add_argument("--seconds", type=float, default=8, help="of each part of a turn")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--warm", type=float, default=40, help="seconds of both streams before")
