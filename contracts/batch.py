@@ -81,7 +81,7 @@ class _Columns(Mapping[str, Column]):
     __slots__ = ("_at", "_base", "_extended", "_own")
 
     def __init__(
-        self, base: Mapping[str, Column], at: Rows, own: dict[str, Column], extended: bool
+        self, base: "_Columns | None", at: Rows, own: dict[str, Column], extended: bool
     ) -> None:
         self._base, self._at, self._own = base, at, own
         self._extended = extended  # has columns that `base` has not
@@ -91,7 +91,7 @@ class _Columns(Mapping[str, Column]):
         """These, if they are not of this kind yet."""
         if isinstance(columns, cls):
             return columns
-        return cls({}, np.empty(0, np.intp), dict(columns), True)
+        return cls(None, np.empty(0, np.intp), dict(columns), True)
 
     def take(self, rows: Rows) -> "_Columns":
         """Rows of rows are rows of the first: no column is made on the way."""
@@ -106,17 +106,28 @@ class _Columns(Mapping[str, Column]):
     def __getitem__(self, name: str) -> Column:
         column = self._own.get(name)
         if column is None:
-            column = self._own[name] = self._base[name][self._at]
+            if self._base is None:
+                raise KeyError(name)
+            column = self._own[name] = self._base.pick(name, self._at)
         return column
 
+    def pick(self, name: str, rows: Rows) -> Column:
+        """These rows of one column; who lies between does not make it whole."""
+        column = self._own.get(name)
+        if column is not None:
+            return column[rows]
+        if self._base is None:
+            raise KeyError(name)
+        return self._base.pick(name, self._at[rows])
+
     def __iter__(self) -> Iterator[str]:
-        return iter({**dict.fromkeys(self._base), **dict.fromkeys(self._own)})
+        return iter({**dict.fromkeys(self._base or ()), **dict.fromkeys(self._own)})
 
     def __len__(self) -> int:
         return len(list(iter(self)))
 
     def __contains__(self, name: object) -> bool:
-        return name in self._own or name in self._base
+        return name in self._own or (self._base is not None and name in self._base)
 
 
 def merge(parts: Sequence[tuple[int, Ids]]) -> CandidateBatch:

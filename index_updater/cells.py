@@ -95,15 +95,25 @@ class Cells:
         if k <= 0:
             return np.empty(0, np.int64), np.empty(0, np.float32)
         bases = self._centres[: self._n] @ query
-        order = np.argsort(-bases)
-        read = np.cumsum(self._counts[order])
-        cells = order[: 1 + np.searchsorted(read, max(k, (ef or self.ef) * _READ))]
+        cells = self._nearest_cells(bases, max(k, (ef or self.ef) * _READ))
         found, sims = nearest(
             self._codes, self._scales, self._rows, self._counts, cells, bases, *coded_query(query),
             query, k, _SIZE,
         )  # fmt: skip
         best = np.argsort(-sims)[:k]
         return self._labels[found[best]].astype(np.int64), sims[best]
+
+    def _nearest_cells(self, bases: F32, rows: int) -> NDArray[np.intp]:
+        """The cells nearest to a query that have so many rows together, nearest first."""
+        few = 1 + 4 * rows // _SIZE  # most cells are half full: that is enough, as a rule
+        while True:
+            every = few >= self._n
+            order = np.arange(self._n) if every else np.argpartition(-bases, few)[:few]
+            order = order[np.argsort(-bases[order])]
+            read = np.cumsum(self._counts[order])
+            if every or read[-1] >= rows:
+                return order[: 1 + np.searchsorted(read, rows)]
+            few *= 4
 
     def save(self, path: Path) -> None:
         """Write the cells."""

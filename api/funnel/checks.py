@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from contracts.batch import Column, ColumnSpec, Ids, Mask, Rows
+from operators.kernel import kernel
 
 
 def defaults(provides: Sequence[ColumnSpec], n: int) -> dict[str, Column]:
@@ -45,9 +46,19 @@ def mask(got: Mask, n: int) -> Mask:
     return array
 
 
-def permutation(got: Rows, n: int) -> Rows:
-    """The rows, if each of range(n) is there exactly once; ValueError if not."""
-    rows = np.asarray(got, np.intp)
-    if rows.shape != (n,) or (n and not (np.bincount(rows, minlength=n) == 1).all()):
+def permutation(got: Rows, n: int) -> Rows | None:
+    """The rows, None if they are in order already; ValueError unless each of range(n) is there once."""
+    rows = np.ascontiguousarray(got, np.intp)
+    if rows.shape != (n,) or not _each_once(rows):
         raise ValueError(f"not a permutation of {n} rows")
-    return rows
+    return None if np.array_equal(rows, np.arange(n)) else rows
+
+
+@kernel
+def _each_once(rows: Rows) -> bool:
+    seen = np.zeros(len(rows), np.bool_)
+    for row in rows:
+        if row < 0 or row >= len(rows) or seen[row]:
+            return False
+        seen[row] = True
+    return True
