@@ -26,7 +26,7 @@ def stream(name: Annotated[Flow, typer.Argument(help="Which flow.")]) -> None:
     os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
     from prometheus_client import start_http_server
 
-    from headrace.commands.shared import freeze_garbage, log_to_stderr, stop_on_signals
+    from headrace.commands.shared import log_to_stderr, stop_on_signals
     from headrace.environment import read_settings
     from headrace.flows import FLOWS
 
@@ -35,5 +35,4 @@ def stream(name: Annotated[Flow, typer.Argument(help="Which flow.")]) -> None:
     settings = read_settings(os.environ)
     if settings.metrics.port:
         start_http_server(settings.metrics.port, settings.metrics.host)
-    freeze_garbage()
     FLOWS[name.value](settings, stop)
