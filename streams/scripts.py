@@ -14,20 +14,26 @@ end
 local at = 2 + 2 * n
 """
 
-# KEYS: positions, blobs...  ARGV: n, (source, position) x n, first byte, last byte, ttl in ms, then
-# for each blob its expected version bytes ('' = none) and the new blob. Answers the conflicts.
+# KEYS: positions, blobs...  ARGV: n, (source, position) x n, first byte, last byte, ttl in ms, number of
+# moves, (source, new position) x moves, then for each blob its expected version bytes ('' = none) and
+# the new blob. Answers the conflicts; the positions move, last, if there is none.
 WRITE_BLOBS: Final = (
     _CHECK
     + """
 local first, last, ttl = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+local moves = 2 * tonumber(ARGV[at + 3])
+local blobs = at + moves
 local conflicts = {}
 for k = 2, #KEYS do
-  local expected = ARGV[at + 2 * k - 1]
+  local expected = ARGV[blobs + 2 * k]
   if redis.call('GETRANGE', KEYS[k], first, last) == expected then
-    redis.call('SET', KEYS[k], ARGV[at + 2 * k], 'PX', ttl)
+    redis.call('SET', KEYS[k], ARGV[blobs + 2 * k + 1], 'PX', ttl)
   else
     conflicts[#conflicts + 1] = k - 2
   end
+end
+if moves > 0 and #conflicts == 0 then
+  redis.call('HSET', KEYS[1], unpack(ARGV, at + 4, at + 3 + moves))
 end
 return conflicts
 """

@@ -39,7 +39,7 @@ from streams.user_store import Loaded, UserStore
 FLOW: Final = "user-state"
 R = TypeVar("R", ProfileRow, ShownRow)
 _ATTEMPTS: Final = 20
-_OBSERVED: Final = 64  # freshness is observed for so many events of a batch, evenly spread
+_OBSERVED: Final = 16  # freshness is observed for so many events of a batch, evenly spread
 _NO_SLOT: Final = "this person's events come through more partitions at once than a record can hold"
 
 
@@ -73,7 +73,6 @@ class UserWriter:
             folded = self._attempt(part)
         else:
             raise UnavailableError("other writers keep changing the same users")
-        self.store.move(batch.source.before, batch.source.after)
         self.reader.stored(batch.source.after)
 
     def _attempt(self, batch: UserBatch) -> tuple[Folded, list[int]]:
@@ -85,8 +84,9 @@ class UserWriter:
         no_slot = [Bad(int(i), _NO_SLOT) for i in np.flatnonzero(folded.no_slot)]
         self.letters.send("events", batch.raw_events, no_slot, "partitions")
         with BATCH_SECONDS.labels(FLOW, "write").time():
+            source = batch.source
             conflicts = self.store.write(
-                batch.users, loaded.records, loaded.versions, batch.source.before
+                batch.users, loaded.records, loaded.versions, source.before, source.after
             )
         return folded, conflicts
 
