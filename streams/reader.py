@@ -35,6 +35,7 @@ from streams.topics import admin, describe
 _log = logging.getLogger(__name__)
 _TIMEOUT_S: Final = 10.0
 _FIRST_MESSAGE_S: Final = 0.05
+_GATHER_S: Final = 0.001  # the partitions of one fetch come one after the other
 _MIRROR_EVERY_S: Final = 1.0
 _AWAY_EVERY_S: Final = 2.0  # look so often whether a broker that was away is back
 # Errors after which librdkafka has lost its place or its topic: look at the broker afresh.
@@ -117,7 +118,7 @@ class PartitionReader:
         self._stored: dict[str, str] = {}
         self._mirror: dict[str, int] = {}
         self._mirrored_at = 0.0
-        self._look_at = 0.0
+        self._look_at = self._next_at = 0.0
         self._lost = False
         self.on_open: Callable[[], None] | None = None
         self.outage = Outage()
@@ -196,6 +197,9 @@ class PartitionReader:
     def poll(self) -> Batch | None:
         """The next micro-batch, None if nothing came; waits at most ~50 ms.
 
+        Batches begin `poll_ms` apart: what comes when nothing was under way is not held up, and what
+        came while the batch before was written does not wait again.
+
         Raises:
             UnavailableError: the place was lost and the broker does not say why.
         """
@@ -208,9 +212,9 @@ class PartitionReader:
         if not got:
             return None
         if self._stream.batch_events > 1:
-            got += self._consumer.consume(
-                self._stream.batch_events - 1, self._stream.poll_ms / 1000
-            )
+            rest_s = max(self._next_at - time.monotonic(), _GATHER_S)
+            got += self._consumer.consume(self._stream.batch_events - 1, rest_s)
+        self._next_at = time.monotonic() + self._stream.poll_ms / 1000
         usable = [m for m in got if m.error() is None]
         if usable:
             self.outage.end()
