@@ -5,8 +5,9 @@ by this process:
 
 - an event, with the position token: a first watch of somebody new is produced straight to Kafka, and
   the position that the broker acknowledged is given to the next feed. Timed from before `produce` to
-  the whole page; it counts only if the page has an item of the two-tower source, which nobody of
-  whom nothing is known can get;
+  the whole page, and seen once a page has an item of the two-tower source, which nobody of whom
+  nothing is known can get. A first page that has none (the flow was later than a feed waits, or the
+  source than its deadline) is counted with the rung that it names, and asked for again until one has;
 - an event, polled: the same without the token, by feeds one after the other until one has it;
 - a video: published by a creator of a taste that a viewer has, straight to Kafka; timed until
   `explain` says that the two-tower source retrieves it for that viewer.
@@ -20,6 +21,7 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -44,12 +46,20 @@ KINDS: Final = ("token", "polled", "video", "echo", "feed")
 
 @dataclass
 class Probe:
-    """One client. `seconds` by kind of `KINDS`; `missed`: not seen within 10 s."""
+    """One client.
+
+    Attributes:
+        seconds: by kind of `KINDS`.
+        missed: by kind, how many were not seen within 10 s.
+        late: rung -> first pages for a token that did not have it.
+    """
 
     running: Engine
     url: str
     seconds: dict[str, list[float]] = field(default_factory=lambda: {k: [] for k in KINDS})
-    missed: int = 0
+    missed: Counter[str] = field(default_factory=Counter)
+    late: Counter[str] = field(default_factory=Counter)
+    rung: str = ""
 
     def __post_init__(self) -> None:
         kafka = self.running.kafka_settings
@@ -86,15 +96,18 @@ class Probe:
         """One feed; whether it knows the viewer."""
         asked = {"user_id": user, "after": after, "language": "en", "country": "DE"}
         answer = self._http.get("/v1/recommendations/feed", params=asked)
-        return any(i["source"] == "two_tower" for i in answer.json().get("items", ()))
+        page = answer.json()
+        self.rung = page.get("degraded") or f"{answer.status_code}, nothing said"
+        return any(i["source"] == "two_tower" for i in page.get("items", ()))
 
     def with_token(self) -> None:
         """An event, then the feed that asks for it."""
         user, began = f"p_{next(self._number)}", time.perf_counter()
-        if self.feed(user, self.watch(user, video_id(next(self._number)))):
-            self._took("token", began)
-        else:
-            self.missed += 1
+        if not self.feed(user, self.watch(user, video_id(next(self._number)))):
+            self.late[self.rung] += 1
+            self._until("token", began, lambda: self.feed(user))
+            return
+        self._took("token", began)
 
     def polled(self) -> None:
         """An event, then feeds until one has it."""
@@ -151,7 +164,7 @@ class Probe:
     def _until(self, kind: str, began: float, seen: Callable[[], bool]) -> None:
         while not seen():
             if time.perf_counter() - began > _GIVE_UP_S:
-                self.missed += 1
+                self.missed[kind] += 1
                 return
             time.sleep(0.001)
         self._took(kind, began)
@@ -185,6 +198,8 @@ def measure(running: Engine, big: BigCatalog, said: argparse.Namespace) -> list[
             probe.taste(n)
         probe.echo()
         probe.seconds = {kind: [] for kind in KINDS}
+        probe.missed.clear()
+        probe.late.clear()
         before = [buckets(url, name) for name in names]
         began, cpu_s, turn = time.perf_counter(), tree_cpu_s(process), 0
         while time.perf_counter() < began + said.seconds:
@@ -230,7 +245,10 @@ def _figures(probe: Probe) -> list[Figure]:
         Figure("Kafka there and back, p50", at["echo"][0], "ms"),
         Figure("a feed, p50", at["feed"][0], "ms"),
         Figure("probes", sum(map(len, probe.seconds.values())), ""),
-        Figure("probes never seen", probe.missed, "", None, "", 0),
+        *(Figure(f"first page for a token without it: {rung}", n, "")
+          for rung, n in sorted(probe.late.items())),
+        Figure("probes not seen within 10 s", sum(probe.missed.values()), "", None, "", 0),
+        *(Figure(f"of them {kind}", n, "") for kind, n in sorted(probe.missed.items())),
     ]  # fmt: skip
 
 
