@@ -1,11 +1,12 @@
 """The I/O half of the funnel: sources at once, each with a deadline; then hydrators, in order."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 
 from api.funnel import checks
+from api.funnel.at_once import within
 from api.funnel.trace import HYDRATE, SOURCE, Trace
-from contracts.batch import CandidateBatch, Ids, merge
+from contracts.batch import CandidateBatch, Column, Ids, merge
 from contracts.funnel import Hydrator, Query, Source
 
 
@@ -46,11 +47,15 @@ async def hydrate(
     deadline_s: float,
 ) -> CandidateBatch:
     """The batch with every declared column; a hydrator reads what those before it have added."""
+
+    async def in_time(rest: Awaitable[Mapping[str, Column]]) -> Mapping[str, Column]:
+        async with asyncio.timeout(deadline_s):
+            return await rest
+
     for hydrator in hydrators:
         columns = None
         with trace.contained(HYDRATE, hydrator.name):
-            async with asyncio.timeout(deadline_s):
-                got = await hydrator.hydrate(query, batch)
+            got = await within(hydrator.hydrate(query, batch), in_time)
             columns = checks.columns(got, hydrator.provides, len(batch))
         if columns is None:
             columns = checks.defaults(hydrator.provides, len(batch))
