@@ -50,7 +50,9 @@ class StreamSettings(Section):
     poll_ms: int = Field(10, ge=1, description="Micro-batches begin so far apart, or further.")
     queue_kbytes: int = Field(32_768, ge=64, description="Bound of what is fetched ahead.")
     keys_per_write: int = Field(200, ge=1, description="Larger scripts stall the feed's reads.")
-    flush_every_ms: int = Field(1000, ge=1, description="Of the video statistics.")
+    flush_every_ms: int = Field(
+        3000, ge=1, description="How often statistics that change all the time are published."
+    )
     partitions_every_s: float = Field(30.0, gt=0, description="Look for new partitions this often.")
 
 
@@ -77,7 +79,9 @@ class StatsSettings(Section):
     videos_per_partition: int = Field(32_768, ge=16)
     viewers_per_partition: int = Field(65_536, ge=16)
     poll_ms: int = Field(
-        200, ge=1, description="How long a batch may wait to fill: they are flushed once a second."
+        200,
+        ge=1,
+        description="How long a batch may wait to fill: they are flushed every few seconds.",
     )
 
 

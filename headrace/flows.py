@@ -35,6 +35,7 @@ from streams.user_flow import UserWriter, clock_ms
 from streams.user_store import UserStore
 
 _log = logging.getLogger(__name__)
+_GATHER_S: Final = 0.1  # no event waits for the catalog, which takes few videos as dearly as many
 
 
 def _redis(settings: Settings) -> redis.Redis:
@@ -85,6 +86,7 @@ def run_user_state(settings: Settings, stop: threading.Event) -> None:
         settings.kafka,
         ["video-vectors"],
         lambda _, messages: apply_vectors(catalog, bundle.id, messages),
+        gather_s=_GATHER_S,
     )
     AWAY.labels("catalog").set_function(follower.outage.seconds)
     follower.start()

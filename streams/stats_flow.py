@@ -1,7 +1,7 @@
 """The statistics flow: events and impressions -> partial states per source partition.
 
-Every second (a setting) each partition's changed rows are published as states and then stored, as one
-with the offset that they contain (`streams.stats_store`). What was folded since is folded again after a
+Every few seconds (a setting) each partition's changed rows are published as states and then stored, as
+one with the offset that they contain (`streams.stats_store`). What was folded since is folded again after a
 crash; what was published again is the same state. Malformed messages are the user flow's to bury.
 """
 
@@ -34,6 +34,7 @@ from streams.stats_store import StatsStore
 FLOW: Final = "video-stats"
 TOPICS: Final = ("events", "impressions")
 _FLUSH_S: Final = 30.0
+_TURNS: Final = 8  # into which one round of flushes is cut; there are about five batches a second
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +72,7 @@ class StatsWriter:
         self._before: dict[str, str] = {}
         self._after: dict[str, Stored] = {}
         self._folded: Batch | None = None
-        self._flushed = time.monotonic()
+        self._flushed: dict[str, float] = {}
         reader.on_open = self._forget  # memory is ahead of the stored positions: fold it again
 
     def decode(self, batch: Batch) -> StatsBatch:
@@ -102,10 +103,22 @@ class StatsWriter:
         self.flush_if_due()
 
     def flush_if_due(self) -> None:
-        """Flush when the interval is over; called when nothing comes, too."""
-        due = time.monotonic() - self._flushed >= self._settings.stream.flush_every_ms / 1000
-        if due and self._after:
-            self.flush()
+        """Flush what has waited for the interval; called when nothing comes, too.
+
+        Sources take turns, those that waited longest first: else broker, Redis and all that follow
+        `video-stats` would get everything at once, and nothing in between.
+
+        Raises:
+            FencedError: a stored position moved; memory is dropped.
+            UnavailableError, redis.RedisError: try again; nothing is lost.
+        """
+        until = time.monotonic() - self._settings.stream.flush_every_ms / 1000
+        due = [s for s in self._after if self._flushed.get(s, until) <= until]
+        due.sort(key=lambda source: self._flushed.get(source, 0.0))
+        for source in due[: -(-len(self._state) // _TURNS)]:
+            with BATCH_SECONDS.labels(FLOW, "write").time():
+                self._flush_one(source)
+            self._flushed[source] = time.monotonic()
 
     def _load(self, batch: Batch) -> None:
         for source, before in batch.before.items():
@@ -124,18 +137,6 @@ class StatsWriter:
             self._before.setdefault(source, before)
         self._after.update(batch.source.after)
         self._reader.advance(batch.source.after)
-
-    def flush(self) -> None:
-        """Publish and store what has changed.
-
-        Raises:
-            FencedError: a stored position moved; memory is dropped.
-            UnavailableError, redis.RedisError: try again; nothing is lost.
-        """
-        with BATCH_SECONDS.labels(FLOW, "write").time():
-            for source in list(self._after):
-                self._flush_one(source)
-        self._flushed = time.monotonic()
 
     def _flush_one(self, source: str) -> None:
         state, after = self._state[source], self._after[source]

@@ -103,6 +103,20 @@ def test_statistics_of_a_flow_killed_under_load_equal_a_clean_fold(engine: Deplo
         assert sorted(found[video].neighbours.ids) == sorted(state.neighbours.ids)
 
 
+def test_partitions_take_turns_and_all_of_them_are_published(engine: Deployment) -> None:
+    events = [e for e in log_of(3000, 60, seed=11) if e.video_id]
+    engine.start("video-stats", HEADRACE_STREAM__FLUSH_EVERY_MS="300")
+    ends: dict[str, int] = {}
+    for part in range(3):
+        some = events[part * 1000 : (part + 1) * 1000]
+        ends |= engine.produce([("events", e.user_id.encode(), encode_event(e)) for e in some])
+        time.sleep(0.3)
+    assert len(ends) > 4
+    eventually(lambda: stored_up_to(engine, ends))
+    states, _ = decode(list(table(engine, "video-stats").values()))
+    assert set(states.rows["source"].tolist()) == {source.encode() for source in ends}
+
+
 def vectors(engine: Deployment) -> dict[str, VideoVector]:
     found = map(decode_vector, table(engine, "video-vectors").values())
     return {v.video.video_id: v for v in found}
