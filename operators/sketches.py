@@ -139,7 +139,8 @@ class Sketches:
     """Tables with their log. Rows are given and renumbered by the owner.
 
     Attributes:
-        tables: of as many rows as `reserve` was told, or more.
+        tables: of as many rows as `reserve` was told, or more; of none before the first key, so that
+            an owner without keys (what was shown has none) pays nothing for them.
         log: what is not worked in yet.
         dirty: (n,) rows whose tables have changed since the owner last cleared it.
         settled: how often the log was worked in.
@@ -151,19 +152,28 @@ class Sketches:
         self.log = no_log()
         self.dirty = np.zeros(0, np.bool_)
         self.settled = 0
+        self._rows = 0
 
     def reserve(self, n: int) -> None:
         """Have at least n rows."""
+        self._rows = max(n, self._rows)
+        if len(self.dirty):
+            self.grow()
+
+    def grow(self) -> None:
+        """Have the tables of all rows: somebody has keys."""
         have = len(self.dirty)
-        if n <= have:
+        if self._rows <= have:
             return
-        size = max(256, 1 << (n - 1).bit_length())
+        size = max(256, 1 << (self._rows - 1).bit_length())
         grown = Tables.empty(size, self.slots)
         grown.put(np.arange(have), self.tables)
         self.tables, self.dirty = grown, np.r_[self.dirty, np.zeros(size - have, np.bool_)]
 
     def add(self, more: Log) -> None:
         """Additions in the order of the events."""
+        if len(more):
+            self.grow()
         while len(self.log) + len(more) >= self.log_size:
             room = self.log_size - len(self.log)
             self.log, more = self.log.then(more.take(slice(room))), more.take(slice(room, None))
@@ -180,15 +190,20 @@ class Sketches:
     def keep(self, rows: Rows) -> None:
         """Keep these rows only: row rows[i] becomes row i."""
         self.settle()
+        self._rows = len(rows)
+        if not len(self.dirty):
+            return
         dirty = self.dirty[rows]
         kept = self.tables.take(rows)
         self.tables, self.dirty = Tables.empty(0, self.slots), np.zeros(0, np.bool_)
-        self.reserve(len(rows))
+        self.grow()
         self.tables.put(np.arange(len(rows)), kept)
         self.dirty[: len(rows)] = dirty
 
     def view(self, rows: Rows) -> Tables:
         """(m,) rows as they are with the log worked in; the state stays as it is."""
+        if not len(self.dirty):
+            return Tables.empty(len(rows), self.slots)
         view = self.tables.take(rows)
         place = np.full(len(self.dirty), -1, np.intp)
         place[rows] = np.arange(len(rows))

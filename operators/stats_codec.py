@@ -132,6 +132,8 @@ def read_sketches(
 ) -> None:
     """Countries or neighbours of the videos in the table."""
     found = list(_named(fields, name))
+    if found:
+        into.grow()
     videos = np.array([_ID.unpack(key)[0] for key, _ in found], np.int64)
     for row, (_, content) in zip(table.find(videos).tolist(), found, strict=True):
         if row < 0:

@@ -208,6 +208,8 @@ class PartitionStats:
         ):
             codec.read_sketches(fields, name, table, sketches)
             sketches.log = codec.read_log(fields, log_name, table)
+            if len(sketches.log):
+                sketches.grow()
         self._logs_stored = [(len(s.log), s.settled) for s in (table.countries, table.neighbours)]
         while len(table) > table.capacity:  # the setting was made smaller
             table.drop_weakest()

@@ -461,3 +461,13 @@ def test_a_state_of_another_layout_is_refused() -> None:
     fields[b"m"] = fields[b"m"].replace(b"\xa6layout\x01", b"\xa6layout\x09")
     with pytest.raises(ConfigError, match="layout 9"):
         PartitionStats.restore("events:0", SETTINGS, fields)
+
+
+def test_what_was_shown_has_no_countries_and_no_neighbours_and_pays_for_none() -> None:
+    stats = PartitionStats("impressions:0", SETTINGS)
+    shown = np.arange(1, 9, dtype=np.int64)
+    stats.fold_impressions(shown, np.zeros(8, np.uint16), np.full(8, NOW_MS))
+    again = PartitionStats.restore("impressions:0", SETTINGS, stats.changed().set)
+    for state in (stats, again):
+        sketches = (state.table.countries, state.table.neighbours)
+        assert [s.tables.keys.nbytes for s in sketches] == [0, 0]
