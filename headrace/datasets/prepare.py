@@ -8,10 +8,12 @@ from contracts.errors import DatasetError
 from contracts.events import Event
 from contracts.profiles import Profile
 from contracts.videos import Video
+from headrace.datasets.kuairand import KuaiRand
 from headrace.datasets.movielens_1m import MovieLens1M
+from headrace.datasets.movielens_100k import MovieLens100K
 from headrace.datasets.names import Name
 from model_runtime.training.layout import About
-from model_runtime.training.writing import write_log
+from model_runtime.training.writing import Record, write_log
 
 
 class DataSet(Protocol):
@@ -24,7 +26,11 @@ class DataSet(Protocol):
     def events(self) -> Iterator[Event]: ...
 
 
-READERS: Final[dict[Name, Callable[[Path], DataSet]]] = {Name.MOVIELENS_1M: MovieLens1M}
+READERS: Final[dict[Name, Callable[[Path], DataSet]]] = {
+    Name.MOVIELENS_1M: MovieLens1M,
+    Name.MOVIELENS_100K: MovieLens100K,
+    Name.KUAIRAND: KuaiRand,
+}
 
 
 def prepare(name: Name, source: Path, target: Path) -> tuple[About, dict[str, int]]:
@@ -34,9 +40,11 @@ def prepare(name: Name, source: Path, target: Path) -> tuple[About, dict[str, in
         DatasetError: it is not there, or `target` is not empty.
     """
     found = _open(name, source)
-    return found.about, write_log(
-        target, found.about, found.videos(), found.profiles(), found.events()
-    )
+    records: list[Iterator[Record]] = [found.videos(), found.profiles(), found.events()]
+    if isinstance(found, KuaiRand):
+        pages, request_of = found.impressions(), found.request_of
+        return found.about, write_log(target, found.about, *records, pages, request_of=request_of)
+    return found.about, write_log(target, found.about, *records)
 
 
 def _open(name: Name, source: Path) -> DataSet:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import xxhash
 
+from contracts.engine_records import Impression
 from contracts.errors import ConfigError
 from contracts.events import MAX_TIMESTAMP_MS, Event, EventType
 from contracts.profiles import Profile
@@ -169,10 +170,19 @@ class Log(_File):
             start = min(start, row["time_ms"] or MAX_TIMESTAMP_MS)
         return frozenset(people), start
 
+    def pages(self) -> Iterator[Impression]:
+        """Each row as the impression that it is: a page of one video, whose place is not told."""
+        for row in rows_of(open_parquet(self.path), list(self.columns)):
+            yield Impression(
+                request_id=_page(row), user_id=f"u_{int(row['user_id'])}",
+                at_ms=int(row["time_ms"]), surface=f"tab_{int(row['tab'])}", bundle="",
+                variant="", rung="recorded", country=None,
+                video_ids=(f"v_{int(row['video_id'])}",), positions=(0,), propensities=(1.0,),
+            )  # fmt: skip
+
     def _messages(self, row: dict[str, Any]) -> Iterator[Message]:
-        content = "|".join(str(row[name]) for name in LOG_COLUMNS)
         about = _About(
-            xxhash.xxh3_64_hexdigest(content.encode()),
+            _page(row),
             f"u_{int(row['user_id'])}",
             f"v_{int(row['video_id'])}",
             int(row["time_ms"]),
@@ -196,20 +206,34 @@ class Log(_File):
 class _About:
     """What the events of one row share."""
 
-    row_id: str
+    page: str
     user_id: str
     video_id: str
     at_ms: int
 
     def event(self, event_type: EventType, **more: int | None) -> Event:
         return Event(
-            event_id=f"kr_{self.row_id}_{event_type}",
+            event_id=f"{self.page}_{event_type}",
             user_id=self.user_id,
             event_type=event_type,
             timestamp=self.at_ms,
             video_id=self.video_id,
             **more,  # type: ignore[arg-type]  # watch_ms and duration_ms only
         )
+
+
+def page_id(event_id: str) -> str:
+    """The page that an event came of.
+
+    >>> page_id("kr_0123456789abcdef_not_interested")
+    'kr_0123456789abcdef'
+    """
+    return "_".join(event_id.split("_")[:2])
+
+
+def _page(row: dict[str, Any]) -> str:
+    content = "|".join(str(row[name]) for name in LOG_COLUMNS)
+    return f"kr_{xxhash.xxh3_64_hexdigest(content.encode())}"
 
 
 def _tags(text: str | None) -> tuple[str, ...]:

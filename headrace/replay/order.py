@@ -35,6 +35,10 @@ def open_sources(
     if not path.is_dir():
         raise ConfigError(f"{path} does not exist")
     files = [file for file in sorted(path.rglob("*")) if file.suffix in _JSON + _PARQUET]
+    # A training log may hold what was served once: that is for the engine to say, not for a replay.
+    files = [
+        file for file in files if not file.relative_to(path).parts[0].startswith("impressions")
+    ]
     if not files:
         raise ConfigError(f"{path} holds no file that ends in {', '.join(_JSON + _PARQUET)}")
     return [_opened(file) for file in files]

@@ -72,6 +72,7 @@ SCHEMAS: Final[Mapping[str, pa.Schema]] = {
         ("video_ids", _texts), ("positions", pa.list_(pa.int64())),
         ("propensities", pa.list_(pa.float64())),
         ("features", pa.map_(_text, pa.list_(pa.float32()))),  # name -> one value a video
+        ("arrived_ms", _ints),
     ]),
 }  # fmt: skip
 REQUIRED: Final[Mapping[str, tuple[str, ...]]] = {

@@ -1,4 +1,4 @@
-"""A training log in memory: the fold's own event rows, in the order of time, and what they name."""
+"""A training log in memory: the fold's own event rows, in the order of arrival, and what they name."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,11 +29,14 @@ class Log:
     """n events; what one event_id says again is left out.
 
     Attributes:
-        rows: (n,) of `operators.event_columns.EVENT`, by time; ties in the order of the files.
-            `rows["user"]` points into `users`; `share` and `watch_ms` are filled in from the videos.
+        rows: (n,) of `operators.event_columns.EVENT` as the stream decodes them, by arrival
+            (`broker_ms`); ties in the order of the files. `user` points into `users`, `offset` is
+            the row.
+        share: (n,) float32 watched share, of a rating its share of five stars, as far as the event
+            or the video's duration tells it; NaN unknown.
         item: (n,) int32 into `videos`, -1 where the event names none.
         videos: those published, in the order of their file, then those that only events name.
-        published: how many of `videos` come from the file.
+        published: how many of `videos` come from the file; the stream's catalog knows these alone.
         profiles: user id -> profile.
         queries: row -> text of a search.
         requests: (n,) hash64 of the request that an event came of, 0 unknown.
@@ -43,6 +46,7 @@ class Log:
     about: About
     users: Sequence[str]
     rows: NDArray[Any]
+    share: NDArray[np.float32]
     item: NDArray[np.int32]
     videos: Sequence[Video]
     published: int
@@ -57,7 +61,9 @@ class Log:
     @property
     def liked(self) -> NDArray[np.bool_]:
         """(n,) events about a video that say at least as much as a click does."""
-        out: NDArray[np.bool_] = (taste(self.rows) >= LIKED) & (self.item >= 0)
+        said = np.zeros(len(self.rows), [("action", "u1"), ("share", "f4")])
+        said["action"], said["share"] = self.rows["action"], self.share
+        out: NDArray[np.bool_] = (taste(said) >= LIKED) & (self.item >= 0)
         return out
 
 
@@ -92,11 +98,12 @@ def _assemble(
         read += len(part.events)
     whole = np.concatenate(rows) if rows else np.zeros(0, EVENT)
     item = np.concatenate(items) if items else np.zeros(0, np.int32)
-    _fill(whole, item, videos)
     keep = _in_order(whole)
+    whole, item = whole[keep], item[keep]
+    whole["offset"] = np.arange(len(whole))
     place = {int(old): new for new, old in enumerate(keep)} if queries else {}
     return Log(
-        about, list(users), whole[keep], item[keep], videos, known, profiles,
+        about, list(users), whole, _shares(whole, item, videos), item, videos, known, profiles,
         {place[row]: text for row, text in queries.items() if row in place},
         (np.concatenate(requests) if requests else np.zeros(0, np.int64))[keep], read - len(keep),
     )  # fmt: skip
@@ -129,20 +136,25 @@ def _hashes(requests: Sequence[str | None]) -> NDArray[np.int64]:
     return np.where([r is None for r in requests], 0, hash64_many([r or "" for r in requests]))
 
 
-def _fill(rows: NDArray[Any], item: NDArray[np.int32], videos: Sequence[Video]) -> None:
-    """Watched time and share say each other, as in the stream."""
+def _shares(
+    rows: NDArray[Any], item: NDArray[np.int32], videos: Sequence[Video]
+) -> NDArray[np.float32]:
+    """(n,) watched shares, filled in as the stream does it."""
     known: Rows = np.flatnonzero(item >= 0)
     duration = np.array([video.duration_ms or 0 for video in videos] or [0], np.int32)
-    fill_watch(rows, known, duration[item[known]])
+    filled = rows.copy()
+    fill_watch(filled, known, duration[item[known]])
+    share: NDArray[np.float32] = filled["share"].copy()
+    return share
 
 
 def _in_order(rows: NDArray[Any]) -> Rows:
-    """Rows by time, each person's event id once: the first that arrived."""
+    """Rows by arrival, each person's event id once."""
     pair = np.stack([rows["user"].astype(np.int64), rows["event_id"].astype(np.int64)])
-    order = np.lexsort((rows["offset"], pair[1], pair[0]))
+    order = np.lexsort((rows["offset"], rows["broker_ms"], pair[1], pair[0]))
     again = (np.diff(pair[:, order], axis=1) == 0).all(axis=0)
     first = np.sort(order[np.r_[True, ~again]]) if len(order) else order
-    return first[np.argsort(rows["ts_ms"][first], kind="stable")]
+    return first[np.argsort(rows["broker_ms"][first], kind="stable")]
 
 
 def _worth_learning(log: Log, folder: Path) -> None:

@@ -1,6 +1,6 @@
 """Rows of the training layout as the wire format's structs, refused by their place."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -20,7 +20,10 @@ from model_runtime.training.layout import CONTEXT, EVENTS, IMPRESSIONS, PROFILES
 from model_runtime.training.parts import Part, find_parts, read_parts
 
 T = TypeVar("T")
-_BESIDE: Final = ("arrived_ms", "request_id")  # of an event, but not of the wire format
+_BESIDE: Final[Mapping[type, tuple[str, ...]]] = {
+    Event: ("arrived_ms", "request_id"),
+    Impression: ("arrived_ms",),
+}
 _DEFAULTS: Final[dict[str, Any]] = {
     "surface": "home", "bundle": "", "variant": "", "rung": "full", "country": None,
 }  # fmt: skip
@@ -40,6 +43,14 @@ class EventRows:
     requests: list[str | None]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class PageRows:
+    """n impressions in the order of the file; `arrived_ms` as for events."""
+
+    pages: list[Impression]
+    arrived_ms: NDArray[np.int64]
+
+
 def read_events(folder: Path) -> Iterator[EventRows]:
     """All events, a batch in memory at a time.
 
@@ -52,12 +63,9 @@ def read_events(folder: Path) -> Iterator[EventRows]:
             if problem := problem_of(event):
                 raise DatasetError(f"{part.path}, row {part.first + i}: {problem}")
         own = np.array([to_ms(event.timestamp) for event in events], np.int64)
-        arrived, requests = (_column(part, name) for name in _BESIDE)
-        at_ms = own if arrived is None else pc.fill_null(arrived, -1).to_numpy()
-        at_ms = np.where(at_ms < 0, own, at_ms)
-        yield EventRows(
-            events, at_ms, [None] * len(own) if requests is None else requests.to_pylist()
-        )
+        named = _column(part, "request_id")
+        requests = [None] * len(events) if named is None else named.to_pylist()
+        yield EventRows(events, _arrived(part, own), requests)
 
 
 def read_videos(folder: Path) -> list[Video]:
@@ -84,10 +92,20 @@ def read_profiles(folder: Path) -> dict[str, Profile]:
     return {profile.user_id: profile for part in parts for profile in _convert(part, Profile)}
 
 
-def read_impressions(folder: Path) -> Iterator[list[Impression]]:
+def read_impressions(folder: Path) -> Iterator[PageRows]:
     """All impressions, a batch in memory at a time; none where there are none."""
     for part in read_parts(find_parts(folder, IMPRESSIONS), IMPRESSIONS):
-        yield _convert(part, Impression)
+        pages = _convert(part, Impression)
+        yield PageRows(pages, _arrived(part, np.array([page.at_ms for page in pages], np.int64)))
+
+
+def _arrived(part: Part, own_ms: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(n,) the broker's times, where they are told; else the row's own."""
+    told = _column(part, "arrived_ms")
+    if told is None:
+        return own_ms
+    at_ms = pc.fill_null(told, -1).to_numpy()
+    return np.where(at_ms < 0, own_ms, at_ms)
 
 
 def _column(part: Part, name: str) -> Any:
@@ -99,7 +117,7 @@ def _convert(part: Part, to: type[T]) -> list[T]:
     names = [
         name
         for name, column in zip(part.columns.schema.names, part.columns.columns, strict=True)
-        if not (to is Event and name in _BESIDE) and column.null_count < len(column)
+        if name not in _BESIDE.get(to, ()) and column.null_count < len(column)
     ]
     cells = zip(*(part.columns.column(name).to_pylist() for name in names), strict=True)
     rows = [_row(to, names, values) for values in cells]

@@ -52,7 +52,7 @@ class Sequences:
 
 
 def sequences(log: Log) -> Sequences:
-    """The log, person by person; each in the order of time."""
+    """The log, person by person; each in the order of arrival, which is that of the stream."""
     rows = log.rows
     gaps = gaps_s(new_users(len(log.users), user_dtype(0, 0)), rows)
     if log.about.clock == "order":
@@ -66,7 +66,7 @@ def sequences(log: Log) -> Sequences:
         np.r_[0, np.cumsum(counts)].astype(np.int64),
         log.item[order],
         rows["action"][order],
-        rows["share"][order],
+        log.share[order],
         gaps[order],
         rows["ts_ms"][order],
         order.astype(np.int64),

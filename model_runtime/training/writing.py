@@ -1,7 +1,7 @@
 """Writing the training layout: a folder that is there whole, or not at all."""
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +28,7 @@ from model_runtime.training.layout import (
 )
 
 Record = Event | Video | Profile | Impression
+RequestOf = Callable[[Event], str | None]
 _ROWS: Final = 65_536
 _KIND: Final[Mapping[type, str]] = {
     Event: EVENTS, Video: VIDEOS, Profile: PROFILES, Impression: IMPRESSIONS,
@@ -38,13 +39,13 @@ def write_log(
     folder: Path,
     about: About,
     *records: Iterable[Record],
-    requests: Mapping[str, str] | None = None,
+    request_of: RequestOf = lambda _: None,
 ) -> dict[str, int]:
     """Write a training log; rows of each kind.
 
     Args:
         records: each of one kind, in the order of the log.
-        requests: event id -> request id of the impression that it came of.
+        request_of: the request id of the impression that an event came of, None unknown.
 
     Raises:
         DatasetError: `folder` is there and holds something.
@@ -57,7 +58,7 @@ def write_log(
     try:
         counts: dict[str, int] = {}
         for some in records:
-            kind, rows = _write(making, iter(some), requests or {})
+            kind, rows = _write(making, iter(some), request_of)
             counts[kind] = rows
         write_about(making, about)
         if folder.exists():
@@ -68,7 +69,7 @@ def write_log(
     return counts
 
 
-def _write(folder: Path, records: Any, requests: Mapping[str, str]) -> tuple[str, int]:
+def _write(folder: Path, records: Any, request_of: RequestOf) -> tuple[str, int]:
     some = list(islice(records, _ROWS))
     if not some:
         return "", 0
@@ -76,14 +77,14 @@ def _write(folder: Path, records: Any, requests: Mapping[str, str]) -> tuple[str
     schema = SCHEMAS[kind]
     with pq.ParquetWriter(folder / f"{kind}.parquet", schema, compression="zstd") as out:
         while some:
-            rows = [row_of(record, requests) for record in some]
+            rows = [row_of(record, request_of) for record in some]
             out.write_table(pa.Table.from_pylist(rows, schema))
             total += len(rows)
             some = list(islice(records, _ROWS))
     return kind, total
 
 
-def row_of(record: Record, requests: Mapping[str, str]) -> dict[str, Any]:
+def row_of(record: Record, request_of: RequestOf) -> dict[str, Any]:
     """The columns of one record; those left out are null."""
     row: dict[str, Any] = msgspec.to_builtins(record, builtin_types=(bytes,))
     for name, value in row.pop("context", {}).items():
@@ -91,6 +92,6 @@ def row_of(record: Record, requests: Mapping[str, str]) -> dict[str, Any]:
     if isinstance(record, Impression):
         named = record.features.items()
         row["features"] = [(k, np.frombuffer(v, "<f4").tolist()) for k, v in named]
-    elif isinstance(record, Event) and record.event_id in requests:
-        row["request_id"] = requests[record.event_id]
+    elif isinstance(record, Event):
+        row["request_id"] = request_of(record)
     return row

@@ -97,7 +97,9 @@ def test_what_is_written_is_read_back(
     assert rows.arrived_ms.tolist() == [event.timestamp for event in log]
     assert read_videos(folder) == clips
     assert read_profiles(folder) == {person.user_id: person for person in people}
-    assert [page for some in read_impressions(folder) for page in some] == pages
+    (shown,) = read_impressions(folder)
+    assert shown.pages == pages
+    assert shown.arrived_ms.tolist() == [page.at_ms for page in pages]
     assert read_about(folder) == About(name="mine")
 
 

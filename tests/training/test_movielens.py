@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from contracts.errors import DatasetError
-from contracts.events import Event
+from contracts.events import Event, to_ms
 from contracts.profiles import Profile
 from contracts.videos import Video
 from headrace.datasets.names import Name
@@ -69,6 +69,36 @@ def test_a_folder_that_is_not_the_data_set_is_refused(tmp_path: Path) -> None:
         prepare(Name.MOVIELENS_1M, tmp_path, tmp_path / "log")
     with pytest.raises(DatasetError, match="no folder"):
         prepare(Name.MOVIELENS_1M, tmp_path / "nowhere", tmp_path / "log")
+
+
+def a_hundred_thousand(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "u.genre").write_text("unknown|0\nAction|1\nDrama|2\n\n")
+    (folder / "u.item").write_text(
+        "1|Toy Story (1995)|01-Jan-1995||http://x|0|1|1\n2|Café (1971)|||http://x|1|0|0\n",
+        "latin-1",
+    )
+    (folder / "u.user").write_text("1|24|M|technician|85711\n2|53|F|other|94043\n")
+    (folder / "u.data").write_text("2\t1\t4\t881250950\n1\t1\t3\t881250949\n1\t2\t5\t881250950\n")
+    return folder
+
+
+def test_a_hundred_thousand_ratings_are_in_the_order_of_their_times(tmp_path: Path) -> None:
+    a_hundred_thousand(tmp_path / "ml-100k")
+    about, _ = prepare(Name.MOVIELENS_100K, tmp_path, tmp_path / "log")
+    assert about.clock == "ms"
+    log = read_log(tmp_path / "log")
+    assert [log.users[user] for user in log.rows["user"]] == ["u_1", "u_2", "u_1"]
+    assert log.item.tolist() == [0, 0, 1]
+    assert log.rows["ts_ms"].tolist() == [881_250_949_000, 881_250_950_000, 881_250_950_000]
+    toy, cafe = log.videos
+    assert (toy.tags, toy.category, toy.published_at) == (
+        ("Action", "Drama"),
+        "Action",
+        788_918_400,
+    )
+    assert (cafe.title, cafe.tags, cafe.category) == ("Café (1971)", (), None)
+    assert to_ms(cafe.published_at) == 31_536_000_000
 
 
 def test_the_real_million_is_read_whole(tmp_path: Path) -> None:

@@ -11,13 +11,17 @@ from contracts.errors import ConfigError
 from contracts.events import Event, decode_event, encode_event
 from contracts.profiles import Profile
 from contracts.videos import Video, decode_video, encode_video
+from headrace.datasets.names import Name
+from headrace.datasets.prepare import prepare
 from headrace.replay import kuairand
 from headrace.replay.kuairand import LOG_COLUMNS, Log
-from headrace.replay.order import open_sources
+from headrace.replay.order import in_order, open_sources
 from headrace.replay.rows import Refused
+from model_runtime.training.reading import read_events, read_impressions
 
 pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
+KUAIRAND = Name.KUAIRAND
 QUIET: dict[str, Any] = dict.fromkeys(LOG_COLUMNS, 0) | {
     "user_id": 7, "video_id": 3, "time_ms": 1_650_812_741_436, "duration_ms": 20_000, "tab": 1,
 }  # fmt: skip
@@ -120,6 +124,25 @@ def test_a_file_without_its_columns_is_an_error_that_names_them(tmp_path: Path) 
     parquet.write_table(pa.Table.from_pylist([{"user_id": 1}]), tmp_path / "log_x.parquet")
     with pytest.raises(ConfigError, match="is_click"):
         Log(tmp_path / "log_x.parquet")
+
+
+def test_a_prepared_week_has_each_row_once_and_knows_which_page_an_event_came_of(
+    tmp_path: Path,
+) -> None:
+    row = QUIET | {"is_click": 1, "is_hate": 1, "play_time_ms": 20_000}
+    (tmp_path / "kuairand").mkdir()
+    log = [row, row, row | {"time_ms": row["time_ms"] + 5, "is_click": 0, "is_hate": 0}]
+    a_week(tmp_path / "kuairand", log, [ITEM, ITEM | {"video_id": 4}])
+    _, counts = prepare(KUAIRAND, tmp_path, tmp_path / "log")
+    assert counts == {"videos": 2, "profiles": 1, "events": 4, "impressions": 2}
+    (events,), (shown,) = read_events(tmp_path / "log"), read_impressions(tmp_path / "log")
+    kinds = [event.event_type for event in events.events]
+    assert kinds == ["click", "watch", "not_interested", "watch"]
+    one, two = (page.request_id for page in shown.pages)
+    assert events.requests == [one, one, one, two]
+    assert shown.pages[0].surface == "tab_1"
+    again = list(in_order(open_sources(tmp_path / "log"), None))  # a prepared log can be replayed
+    assert Counter(type(item).__name__ for item in again) == {"Profile": 1, "Video": 2, "Event": 4}
 
 
 def test_the_real_week_is_read_whole() -> None:
