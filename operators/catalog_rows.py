@@ -14,6 +14,7 @@ from contracts.features import TAGS_PER_VIDEO
 from contracts.ids import pack_language
 from contracts.videos import Video
 from operators.country_sets import NOWHERE, CountrySets
+from operators.kernel import kernel
 from operators.names import Names
 from operators.row_order import NO_KEY
 from operators.texts import pack_texts, unpack_texts
@@ -44,6 +45,21 @@ _COLUMNS: Final = (
     "creator", "category", "tags", "language", "published_ms", "duration_ms", "min_age",
 )  # fmt: skip
 Records = NDArray[Any]
+_EXPONENTS: Final = np.float32(2.0**112)  # a half counts them from 15, a float from 127
+
+
+@kernel
+def _widened(halves: NDArray[np.uint16], rows: Rows) -> NDArray[np.uint32]:
+    """(n, d) bits of floats that are 2^112 times too small; numpy's own cast takes 4x as long."""
+    out = np.empty((len(rows), halves.shape[1]), np.uint32)
+    for i in range(len(rows)):
+        row = rows[i] % len(halves)
+        for j in range(halves.shape[1]):
+            half = np.uint32(halves[row, j])
+            out[i, j] = (half & np.uint32(0x8000)) << np.uint32(16) | (
+                half & np.uint32(0x7FFF)
+            ) << np.uint32(13)
+    return out
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,7 +115,8 @@ class CatalogRows:
 
     def vectors(self, rows: Rows) -> NDArray[np.float32]:
         """(n, d) float32."""
-        return self.halves.take(rows, axis=0, mode="wrap").astype(np.float32)
+        bits = _widened(self.halves.view(np.uint16), np.ascontiguousarray(rows, np.intp))
+        return bits.view(np.float32) * _EXPONENTS
 
     def state(self, rows: Rows) -> dict[str, NDArray[Any] | bytes]:
         """These rows, for a snapshot."""

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from contracts.events import Action
 from contracts.ids import fold32_array
 from contracts.user_record import HISTORY, UNKNOWN_SHARE, VALUES, new_users, user_dtype
+from operators.catalog_rows import CatalogRows
 from operators.features.affinities import lookup
 from operators.features.history import liked_videos, recent
 from operators.features.seen import fold_shown, seen
@@ -65,3 +66,12 @@ def test_liked_is_what_its_events_say_in_sum(seed: int, events: int, n: int) -> 
     ids, by = liked_videos(state, n)
     assert ids.tolist() == [video for video, _ in liked]
     np.testing.assert_allclose(by, [by for _, by in liked], rtol=1e-5)
+
+
+def test_vectors_are_the_floats_of_their_halves_and_no_video_is_the_last_row() -> None:
+    halves = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    every = halves[np.isfinite(halves)].reshape(-1, 64)
+    rows = CatalogRows.empty(len(every), 64)
+    rows.halves[:-1] = every
+    np.testing.assert_array_equal(rows.vectors(np.arange(len(every))), every.astype(np.float32))
+    assert not rows.vectors(np.array([-1])).any()
