@@ -38,11 +38,13 @@ from bench._whole import (
 
 
 def kernel_turn(kernels: Kernels, said: argparse.Namespace, turn: int) -> list[list[float]]:
-    """Rows of seconds of each part, at the same rate as the feeds."""
+    """Rows of seconds of each part and of processor, at the same rate as the feeds."""
     rng, rows = np.random.default_rng(turn), []
     end = time.perf_counter() + said.seconds / 2
     while time.perf_counter() < end:
-        rows.append(kernels.one(f"u_{rng.integers(said.viewers)}"))
+        started_s = time.thread_time()
+        seconds = kernels.one(f"u_{rng.integers(said.viewers)}")
+        rows.append([*seconds, time.thread_time() - started_s])
         time.sleep(1 / said.rate)
     return rows
 
@@ -91,7 +93,7 @@ def measure(running: Engine, big: BigCatalog, said: argparse.Namespace) -> list[
 def _figures(
     api: Api, other: Api | None, rows: Any, kernels: Kernels, said: argparse.Namespace
 ) -> list[Figure]:
-    bare = np.median(rows.sum(axis=1)) * 1000
+    bare, bare_cpu = np.median([rows[:, :-1].sum(axis=1), rows[:, -1]], axis=1) * 1000
     p50, p99 = percentiles_ms(api.open_s)
     cpu_ms, per_s = api.closed_cpu_ms, float(np.median(api.closed_per_s))
     workers = f"streams on, {said.workers} worker(s), in turns"
@@ -102,7 +104,10 @@ def _figures(
         Figure("the same by the server's histogram, p50", quantile_ms(api.server, 0.5), "ms"),
         Figure("the same by the server's histogram, p99", quantile_ms(api.server, 0.99), "ms"),
         *closed_figures(api, workers),
-        Figure("feeds a second if they cost the bare kernels", per_s * cpu_ms / bare, "1/s", per_s, "now"),
+        Figure(
+            "feeds a second if they cost the bare kernels", per_s * cpu_ms / bare_cpu, "1/s",
+            per_s, "now",
+        ),
         Figure("items a feed", api.items / (len(api.open_s) + api.closed_n), ""),
         Figure("effort of the graph (ef)", kernels.ef, ""),
     ]  # fmt: skip
