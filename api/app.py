@@ -1,5 +1,6 @@
 """The ASGI application: routes, errors, limits and documentation around one `Engine`."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from litestar import Litestar, Router
@@ -21,6 +22,7 @@ from api.routes.schemas import schema
 from api.routes.service import healthz, metrics, readyz
 from api.routes.users import delete_user, get_user, put_user
 from api.routes.videos import delete_video, put_video
+from contracts.settings import ApiSettings
 
 _ABOUT: Final = (
     "Streaming personalization for video feeds: a click changes the next feed. Errors are "
@@ -38,30 +40,38 @@ class App(Litestar):
 
 
 def create_app(deps: Dependencies) -> Litestar:
-    """The application of one worker process.
+    """The application around one engine, for good.
 
     Raises:
-        ConfigError: several workers without a common token secret.
-        BundleError: the bundle's ranker reads a column that no hydrator provides.
+        ConfigError, BundleError: see `Engine`.
     """
     engine = Engine(deps)
+    return app_of(deps.settings.api, lambda: engine)
+
+
+def app_of(api: ApiSettings, current: Callable[[], Engine]) -> Litestar:
+    """The application of one worker process.
+
+    Args:
+        current: asked once a request, which then uses that engine for whatever it needs.
+    """
     v1 = Router(
         "/v1",
         route_handlers=[
             feed, similar, trending, explain, post_events, put_video, delete_video, get_user,
             put_user, delete_user,
         ],
-        guards=[guard_of(deps.settings.api.keys)],
+        guards=[guard_of(api.keys)],
     )  # fmt: skip
 
     def provide() -> Engine:
-        return engine
+        return current()
 
     return App(
         [v1, healthz, readyz, metrics, schema],
-        dependencies={"engine": Provide(provide, use_cache=True, sync_to_thread=False)},
+        dependencies={"engine": Provide(provide, sync_to_thread=False)},
         exception_handlers=HANDLERS,
-        request_max_body_size=deps.settings.api.max_body_bytes,
+        request_max_body_size=api.max_body_bytes,
         logging_config=None,  # how this process logs is for its entry point to say
         openapi_config=OpenAPIConfig(
             title="Headrace",
@@ -69,8 +79,8 @@ def create_app(deps: Dependencies) -> Litestar:
             description=_ABOUT,
             path="/docs",
             use_handler_docstrings=True,
-            components=documented_components(bool(deps.settings.api.keys)),
-            security=[{"key": []}] if deps.settings.api.keys else None,
+            components=documented_components(bool(api.keys)),
+            security=[{"key": []}] if api.keys else None,
             render_plugins=[PlainDocs(), JsonRenderPlugin(path="/openapi.json")],
         ),
     )

@@ -42,12 +42,22 @@ class Served:
 
 
 class Engine:
-    """Everything that the routes share in one process."""
+    """Everything that the routes share in one process, of one bundle: a request uses one engine."""
 
-    def __init__(self, deps: Dependencies) -> None:
-        """Build the funnels; raises BundleError if the ranker reads a column that nobody provides."""
-        self.deps, self.tokens = deps, Tokens.of(deps.settings.api)
-        self.meter, self.impressions = FreshnessMeter(), Impressions(deps.publisher)
+    def __init__(self, deps: Dependencies, before: "Engine | None" = None) -> None:
+        """Build the funnels.
+
+        Args:
+            before: the engine of another bundle, whose tokens and memory of viewers stay good.
+
+        Raises:
+            BundleError: the ranker reads a column that nobody provides.
+            ConfigError: several workers without a common token secret.
+        """
+        self.deps = deps
+        self.tokens: Tokens = before.tokens if before else Tokens.of(deps.settings.api)
+        self.meter: FreshnessMeter = before.meter if before else FreshnessMeter()
+        self.impressions = Impressions(deps.publisher)
         lower = (self._funnel(home.rung_trending(deps)), self._funnel(home.rung_static(deps)))
         spec = home.home(deps)
         _check_features(deps, spec)

@@ -113,3 +113,9 @@ VECTORS = Counter("headrace_vectors_total", "Videos turned into vectors, and rem
 IMPRESSIONS_DROPPED = Counter(
     "headrace_impressions_dropped_total", "Impressions that Kafka did not take in time."
 )
+BUNDLE_REFUSED = Counter(
+    "headrace_bundle_refused_total", "Bundles of the lineup that a process did not take."
+)
+BUNDLE_SWITCHES = Counter(
+    "headrace_bundle_switches_total", "Times that a process went on with another bundle."
+)

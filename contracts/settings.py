@@ -162,6 +162,12 @@ class ModelSettings(Section):
     registry: str | None = Field(
         None, description="Where bundles lie: a folder, or a URL (fsspec); day0 needs none."
     )
+    repeat_per_s: int = Field(
+        2000, ge=1, description="Videos that get the vector of a bundle that is made ready."
+    )
+    warm_per_s: int = Field(
+        500, ge=0, description="People whose state is derived again after a switch."
+    )
     embedding_size: int | None = Field(
         None,
         ge=1,

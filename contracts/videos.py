@@ -41,10 +41,12 @@ class VideoVector(msgspec.Struct, gc=False, frozen=True, omit_defaults=True):
     """A video as the serving replicas follow it: msgpack on `video-vectors`, key video_id.
 
     Attributes:
-        vector: (d,) little-endian float32, unit length, of bundle `bundle`.
+        vector: (d,) little-endian float32, unit length, of bundle `bundle`, which was live then.
         source_partition, source_offset: where the video stood on `videos`; an older offset never
             overwrites a newer one.
         produced_ms: the producer's clock (the broker's timestamp of the `videos` message).
+        others: bundle -> vector, of the bundles that are held beside the live one.
+        again: said before, with fewer vectors: whoever stands at this version has it all.
     """
 
     video: Video
@@ -53,6 +55,19 @@ class VideoVector(msgspec.Struct, gc=False, frozen=True, omit_defaults=True):
     source_partition: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
     source_offset: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
     produced_ms: Annotated[int, msgspec.Meta(ge=0, le=MAX_TIMESTAMP_MS)]
+    others: Annotated[
+        dict[Annotated[str, msgspec.Meta(max_length=256)], bytes], msgspec.Meta(max_length=4)
+    ] = {}
+    again: bool = False
+
+    def of(self, bundle: str) -> "VideoVector | None":
+        """The record with this bundle's vector as its own; None if it has none."""
+        if bundle == self.bundle:
+            return self
+        vector = self.others.get(bundle)
+        return (
+            None if vector is None else msgspec.structs.replace(self, bundle=bundle, vector=vector)
+        )
 
 
 _video = msgspec.json.Decoder(Video)
@@ -97,8 +112,9 @@ def decode_vector(payload: bytes) -> VideoVector:
         record = _vector.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
         raise BadMessageError(f"not a video vector: {e}") from None
-    if not record.vector or len(record.vector) % 4:
-        raise BadMessageError(f"not a video vector: {len(record.vector)} bytes of float32")
+    for vector in (record.vector, *record.others.values()):
+        if not vector or len(vector) % 4:
+            raise BadMessageError(f"not a video vector: {len(vector)} bytes of float32")
     _finite(record.video)
     return record
 

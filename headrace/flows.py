@@ -12,30 +12,23 @@ from typing import Final
 import redis
 
 from contracts.metrics import AWAY
-from contracts.models import Bundle
 from contracts.settings import Settings
-from contracts.user_record import user_dtype
+from headrace.computing import Computing
+from headrace.folding import Folding
+from headrace.lineup import Following
 from index_updater import vector_flow
-from index_updater.embedding_size import EmbeddingSize
-from model_runtime import bundles
-from operators.catalog import Catalog
-from operators.user_fold import UserFold
 from streams import stats_flow, user_flow
-from streams.catalog_follower import apply_vectors
 from streams.dataflow import run_flow
 from streams.dead_letters import DeadLetters
-from streams.follower import TopicFollower
 from streams.kafka import Publisher
 from streams.keys import Keys
 from streams.positions import FlowPositions, StatePositions
 from streams.reader import PartitionReader, Positions
 from streams.user_batch import TOPICS as USER_TOPICS
 from streams.user_batch import decode_batch
-from streams.user_flow import UserWriter, clock_ms
-from streams.user_store import UserStore
+from streams.user_flow import clock_ms
 
 _log = logging.getLogger(__name__)
-_GATHER_S: Final = 0.1  # no event waits for the catalog, which takes few videos as dearly as many
 
 
 def _redis(settings: Settings) -> redis.Redis:
@@ -44,17 +37,6 @@ def _redis(settings: Settings) -> redis.Redis:
         settings.redis.url.get_secret_value(),
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
-    )
-
-
-def _store(settings: Settings, client: redis.Redis, flow: str, bundle: Bundle) -> UserStore:
-    return UserStore(
-        client,
-        Keys(settings.redis.namespace),
-        flow,
-        user_dtype(bundle.users.hidden, bundle.users.dim),
-        keys_per_write=settings.stream.keys_per_write,
-        ttl_days=settings.user.ttl_days,
     )
 
 
@@ -78,37 +60,25 @@ def _reader(
 
 def run_user_state(settings: Settings, stop: threading.Event) -> None:
     """events, profiles, impressions -> user state in Redis."""
-    bundle = bundles.load(settings.model)
-    catalog = Catalog(bundle.items.dim)
-    fold = UserFold(bundle, catalog, settings.user)
-    fold.compile(user_dtype(bundle.users.hidden, bundle.users.dim))
-    follower = TopicFollower(
-        settings.kafka,
-        ["video-vectors"],
-        lambda _, messages: apply_vectors(catalog, bundle.id, messages),
-        gather_s=_GATHER_S,
-    )
-    AWAY.labels("catalog").set_function(follower.outage.seconds)
-    follower.start()
-    while not stop.is_set() and not follower.caught_up.wait(0.1):
-        pass  # an event is folded with what the catalog knows: know it first
     client, keys = _redis(settings), Keys(settings.redis.namespace)
+    following = Following(settings, client, user_flow.FLOW)
+    if not following.wait(stop):
+        return
     publisher = Publisher(settings.kafka)
     positions = FlowPositions(client, keys.positions(user_flow.FLOW))
     reader = _reader(settings, settings.stream.poll_ms, user_flow.FLOW, USER_TOPICS, positions)
-    writer = UserWriter(
-        store=_store(settings, client, user_flow.FLOW, bundle),
-        fold=fold,
-        settings=settings.user,
-        letters=DeadLetters(publisher, clock_ms),
-        reader=reader,
-        clock_ms=clock_ms,
-    )
+    folding = Folding(settings, client, following, reader, DeadLetters(publisher, clock_ms))
+    AWAY.labels("catalog").set_function(folding.catalog_away_s)
+    folding.wait(stop)
     tolerance = settings.user.future_tolerance_ms
     try:
-        run_flow(user_flow.FLOW, reader, lambda b: decode_batch(b, tolerance), writer.write, stop)
+        run_flow(
+            user_flow.FLOW, reader, lambda b: decode_batch(b, tolerance), folding.write, stop,
+            folding.idle,
+        )  # fmt: skip
     finally:
-        follower.close()
+        following.close()
+        folding.close()
         publisher.close()
 
 
@@ -128,31 +98,26 @@ def run_video_stats(settings: Settings, stop: threading.Event) -> None:
 
 
 def run_video_vectors(settings: Settings, stop: threading.Event) -> None:
-    """Videos -> vectors on `video-vectors`."""
-    bundle = bundles.load(settings.model)
+    """Videos -> vectors of every bundle in use, on `video-vectors`."""
     client, keys = _redis(settings), Keys(settings.redis.namespace)
+    following = Following(settings, client, vector_flow.FLOW)
+    if not following.wait(stop):
+        return
     publisher = Publisher(settings.kafka)
     positions = FlowPositions(client, keys.positions(vector_flow.FLOW))
     poll_ms = settings.stream.poll_ms
     reader = _reader(settings, poll_ms, vector_flow.FLOW, vector_flow.TOPICS, positions)
-    writer = vector_flow.VectorWriter(
-        bundle=bundle,
-        sizes=EmbeddingSize(client, keys.embedding_size, settings.model.embedding_size),
-        publisher=publisher,
-        letters=DeadLetters(publisher, clock_ms),
-        store=_store(settings, client, vector_flow.FLOW, bundle),
-        reader=reader,
-    )
+    letters = DeadLetters(publisher, clock_ms)
+    computing = Computing(settings, client, following, reader, publisher, letters)
     tolerance = settings.user.future_tolerance_ms
     try:
         run_flow(
-            vector_flow.FLOW,
-            reader,
-            lambda b: vector_flow.decode_videos(b, tolerance),
-            writer.write,
-            stop,
-        )
+            vector_flow.FLOW, reader, lambda b: vector_flow.decode_videos(b, tolerance),
+            computing.write, stop, computing.idle,
+        )  # fmt: skip
     finally:
+        following.close()
+        computing.close()
         publisher.close()
 
 

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from contracts.errors import BundleError, UnavailableError
 from contracts.lineup import Lineup, Published
@@ -15,6 +15,7 @@ from streams.kafka import Publisher
 from streams.models_topic import read_models, say
 
 _READ_S: Final = 10.0
+Record = TypeVar("Record", Lineup, Published)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +89,39 @@ def publish(settings: Settings, source: Path, bundle_id: str | None) -> Manifest
     """
     store = bundles.registry(settings.model)
     made = publishing.publish(store, source, settings.model, _now_ms(), bundle_id)
-    publisher = Publisher(settings.kafka)
     record = Published(
         made.id, made.kind, made.dim, made.hidden, made.seal, made.published_ms, made.metrics
     )
     try:
-        say(publisher, record)
+        announce(settings, record)
     except UnavailableError as e:
         raise UnavailableError(
             f"{made.id} is in {store}, but not announced: {e}; publish it once more"
         ) from None
+    return made
+
+
+def release(settings: Settings) -> Lineup:
+    """Let go of what is held beside the live bundle; the lineup that is now.
+
+    Raises:
+        UnavailableError: Kafka does not answer.
+    """
+    return announce(settings, Lineup(lineup_of(settings).live, None, _now_ms()))
+
+
+def announce(settings: Settings, record: Record) -> Record:
+    """Put a record on the topic, and give it back.
+
+    Raises:
+        UnavailableError: Kafka does not take it.
+    """
+    publisher = Publisher(settings.kafka)
+    try:
+        say(publisher, record)
     finally:
         publisher.close(1.0)
-    return made
+    return record
 
 
 def difference(settings: Settings, old: str, new: str) -> list[tuple[str, Any, Any]]:

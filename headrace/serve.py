@@ -49,51 +49,20 @@ def build(environ: Mapping[str, str]) -> "Litestar":
     very much to tell, the feed answers from what there is, and `/readyz` says so.
 
     Raises:
-        HeadraceError: a wrong setting, or a bundle that cannot be served.
+        HeadraceError: a wrong setting, or no bundle that can be served.
     """
-    from api.app import create_app
-    from api.dependencies import Dependencies
-    from api.rehearsal import rehearse
-    from index_updater.serving_state import ServingState
-    from model_runtime import bundles
-    from streams.kafka import Publisher
-    from streams.keys import Keys
+    from headrace.serving import Serving
     from streams.user_flow import clock_ms
-    from streams.user_reader import UserReader
 
     # A feed must not wait 5 ms (the default) for a thread that follows a topic or fills the graph.
     sys.setswitchinterval(_SWITCH_S)
     settings = read_settings(environ)
-    bundle = bundles.load(settings.model)
-    state = ServingState(settings, bundle, clock_ms)
-    client = redis_client(settings.redis)
-    keys = Keys(settings.redis.namespace)
-    users = UserReader(client, keys, bundle, state.catalog, settings.redis.timeout_s)
-    publisher = Publisher(settings.kafka)
-    deps = Dependencies(
-        settings=settings,
-        bundle=bundle,
-        catalog=state.catalog,
-        index=state.index,
-        board=state.board,
-        users=users,
-        publisher=publisher,
-        ready=state.ready,
-        clock_ms=clock_ms,
-    )
-    app = create_app(deps)
-
-    async def close() -> None:
-        state.close()
-        publisher.close()
-        await client.aclose()
-
-    app.on_shutdown.append(close)
-    state.start()
-    if not state.catch_up(_CATCH_UP_S):
-        _log.warning("serving before all topics are read: %s", state.ready()[1])
-    rehearse(deps)
-    return app
+    serving = Serving(settings, redis_client(settings.redis), clock_ms)
+    serving.start()
+    if not serving.state.catch_up(_CATCH_UP_S):
+        _log.warning("serving before all topics are read: %s", serving.state.ready()[1])
+    serving.rehearse()
+    return serving.app
 
 
 def redis_client(settings: "RedisSettings") -> "redis.asyncio.Redis":

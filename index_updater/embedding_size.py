@@ -15,6 +15,13 @@ class EmbeddingSize:
     def __init__(self, client: redis.Redis, key: str, setting: int | None) -> None:
         self._client, self._key, self._size = client, key, setting
 
+    def agreed(self) -> int | None:
+        """The size, None while nobody has seen an embedding."""
+        if self._size is None:
+            found = self._client.get(self._key)
+            self._size = None if found is None else int(found)
+        return self._size
+
     def problem_of(self, video: Video) -> str | None:
         """Why the video's embedding is of no use here, None if it is (or there is none)."""
         if not video.embedding:

@@ -93,6 +93,10 @@ class LiveIndex(IndexCore):
         drained = self._drain_slice()
         return self._rebuild_slice() or drained
 
+    def others_serve(self) -> None:
+        """Work in short slices from the start: this process serves somebody, if not from here."""
+        self._searched = True
+
     def start(self) -> None:
         """Maintain in a thread of its own, until `close`."""
         self._stop.clear()

@@ -31,6 +31,7 @@ from index_updater.snapshot_files import (
     discard,
     next_name,
     publish,
+    read_meta,
     read_pieces,
     write_pieces,
 )
@@ -70,6 +71,16 @@ def start(folder: Path, index: LiveIndex, catalog: Catalog, meta: Mapping[str, A
         return in_child(lambda: _write(folder, name, index, catalog, text))
 
 
+def meta(folder: Path) -> dict[str, Any] | None:
+    """What the caller of `save` said about the current snapshot; None if there is none.
+
+    Raises:
+        IndexCorruptError: it is torn, altered, or of another layout.
+    """
+    where = current(folder)
+    return None if where is None else read_meta(where)
+
+
 def load(folder: Path, settings: IndexSettings) -> Snapshot | None:
     """The current snapshot; None if there is none.
 
@@ -79,7 +90,7 @@ def load(folder: Path, settings: IndexSettings) -> Snapshot | None:
     where = current(folder)
     if where is None:
         return None
-    pieces, meta = read_pieces(where)
+    pieces, about = read_pieces(where)
     graph = where / graph_file(settings)
     if not graph.exists():
         raise IndexCorruptError(f"{where} has no {graph.name}: it is of another index structure")
@@ -95,7 +106,7 @@ def load(folder: Path, settings: IndexSettings) -> Snapshot | None:
     # reached the catalog only, and its replay would pass the index by.
     known = index.ids()
     index.remove(known[catalog.rows_of(known) < 0])
-    return Snapshot(index, catalog, meta)
+    return Snapshot(index, catalog, about)
 
 
 def graph_file(settings: IndexSettings) -> str:

@@ -70,6 +70,19 @@ def read_pieces(folder: Path) -> tuple[Pieces, dict[str, Any]]:
         raise IndexCorruptError(f"{folder}: {e!r}") from e
 
 
+def read_meta(folder: Path) -> dict[str, Any]:
+    """The meta of a snapshot alone.
+
+    Raises:
+        IndexCorruptError: as above.
+    """
+    try:
+        meta: dict[str, Any] = _manifest(folder)["meta"]
+        return meta
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
+        raise IndexCorruptError(f"{folder}: {e!r}") from e
+
+
 def current(folder: Path) -> Path | None:
     """The snapshot to boot from, None if none was ever finished."""
     try:

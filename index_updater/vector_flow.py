@@ -66,11 +66,16 @@ def decode_videos(batch: Batch, tolerance_ms: int) -> VideoBatch:
     return VideoBatch(batch, raw, published, removed, bad)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class VectorWriter:
-    """The sink's step: one batch of videos, published when `write` returns."""
+    """The sink's step: one batch of videos, published when `write` returns.
 
-    bundle: Bundle
+    Attributes:
+        bundles: those that vectors are made for, the live one first; replaced as a whole, between
+            batches.
+    """
+
+    bundles: Sequence[Bundle]
     sizes: EmbeddingSize
     publisher: Publisher
     letters: DeadLetters
@@ -84,12 +89,30 @@ class VectorWriter:
             FencedError: the stored position moved; the batch has to be read again.
             UnavailableError, redis.RedisError: try again.
         """
-        vectors, bad = self._embed(batch.published)
+        vectors, bad = self._embed(self.bundles[0], batch.published)
         self.letters.send("videos", batch.raw, [*batch.bad, *bad], "malformed")
-        failed: list[str] = []
-        messages = self._records(batch, vectors)
         self.store.check(batch.source.before)
-        for _, key, value, headers in sorted(messages, key=lambda m: m[0]):
+        self._publish(self._records(batch, vectors, again=False))
+        VECTORS.labels("embedded").inc(len(vectors))
+        VECTORS.labels("removed").inc(len(batch.removed))
+        self.store.move(batch.source.before, batch.source.after)
+        self.reader.stored(batch.source.after)
+
+    def repeat(self, batch: VideoBatch) -> None:
+        """Publish again what was published before, for bundles that came later. No position moves.
+
+        Raises:
+            FencedError: the stored position moved; somebody else may publish these videos.
+            UnavailableError, redis.RedisError: try again.
+        """
+        vectors, _ = self._embed(self.bundles[0], batch.published)
+        self.store.check(batch.source.before)
+        self._publish(self._records(batch, vectors, again=True))
+        VECTORS.labels("repeated").inc(len(vectors))
+
+    def _publish(self, records: list[Record]) -> None:
+        failed: list[str] = []
+        for _, key, value, headers in sorted(records, key=lambda m: m[0]):
             self.publisher.produce(
                 VIDEO_VECTORS.name,
                 key,
@@ -100,14 +123,16 @@ class VectorWriter:
         self.publisher.flush(_FLUSH_S)
         if failed:
             raise UnavailableError(f"vectors were refused: {failed[0]}")
-        VECTORS.labels("embedded").inc(len(vectors))
-        VECTORS.labels("removed").inc(len(batch.removed))
-        self.store.move(batch.source.before, batch.source.after)
-        self.reader.stored(batch.source.after)
 
-    def _records(self, batch: VideoBatch, vectors: dict[int, F32]) -> list[Record]:
-        """(row, key, value, headers) of everything to publish."""
+    def _records(self, batch: VideoBatch, vectors: dict[int, F32], again: bool) -> list[Record]:
+        """(row, key, value, headers) of everything to publish.
+
+        A video that another bundle refuses is missing there, and nowhere else.
+        """
         raw = batch.raw
+        live, *others = self.bundles
+        usable = [(i, video) for i, video in batch.published if i in vectors]
+        beside = {other.id: self._embed(other, usable)[0] for other in others}
         place = [
             f"{int(k) & 0xFF_FFFF}:{int(o)}".encode()
             for k, o in zip(raw.slot_keys, raw.offsets, strict=True)
@@ -119,16 +144,24 @@ class VectorWriter:
             if i in vectors:
                 record = VideoVector(
                     video=video_without_embedding(video),
-                    bundle=self.bundle.id,
+                    bundle=live.id,
                     vector=vectors[i].astype("<f4").tobytes(),
                     source_partition=int(raw.slot_keys[i]) & 0xFF_FFFF,
                     source_offset=int(raw.offsets[i]),
                     produced_ms=int(raw.broker_ms[i]),
+                    others={
+                        name: theirs[i].astype("<f4").tobytes()
+                        for name, theirs in beside.items()
+                        if i in theirs
+                    },
+                    again=again,
                 )
                 out.append((i, video.video_id.encode(), encode_vector(record), []))
         return out
 
-    def _embed(self, published: Sequence[tuple[int, Video]]) -> tuple[dict[int, F32], list[Bad]]:
+    def _embed(
+        self, bundle: Bundle, published: Sequence[tuple[int, Video]]
+    ) -> tuple[dict[int, F32], list[Bad]]:
         """Row -> (d,) vector; a video that the tower refuses does not take the others with it."""
         if not published:
             return {}, []
@@ -136,14 +169,14 @@ class VectorWriter:
         wrong = {b.index for b in bad}
         right = [(i, video) for i, video in published if i not in wrong]
         try:
-            vectors = self.bundle.items.embed([video for _, video in right])
+            vectors = bundle.items.embed([video for _, video in right])
             return {i: vectors[n] for n, (i, _) in enumerate(right)}, bad
         except BadMessageError:
             pass
         good: dict[int, F32] = {}
         for i, video in right:
             try:
-                good[i] = np.asarray(self.bundle.items.embed([video])[0])
+                good[i] = np.asarray(bundle.items.embed([video])[0])
             except BadMessageError as e:
                 bad.append(Bad(i, str(e)))
         return good, bad

@@ -115,6 +115,11 @@ class Catalog:
         """(n,) row of each id, -1 unknown or removed."""
         return self._table.get(ids).astype(np.intp)
 
+    def stands_at(self, video: int, version: Version) -> bool:
+        """Whether this video is there in exactly this version."""
+        row = int(self._table.get(np.array([video], np.int64))[0])
+        return row >= 0 and self._version(row) == version
+
     def still_at(self, rows: Rows, ids: Ids) -> Mask:
         """(n,) whether each row has this video, and it lives: for rows that were looked up before."""
         records = self._rows.gather(rows)

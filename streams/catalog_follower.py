@@ -40,14 +40,14 @@ class Change:
 def apply_vectors(catalog: Catalog, bundle_id: str, messages: Sequence[Message]) -> Change:
     """Bring the catalog forward by messages of `video-vectors`; the newest version of a video wins.
 
-    That is the later one, unless a worker that had slept wrote it. Vectors of another bundle are
-    left out: a score never mixes bundles.
+    That is the later one, unless a worker that had slept wrote it. Vectors of other bundles are
+    left out: a score never mixes bundles. So is what was said before and is here.
     """
     latest: dict[str, tuple[Version | None, VideoVector | None]] = {}
     for m in messages:
         key = m.key() or b""
         video_id = key if isinstance(key, str) else key.decode("utf-8", "replace")
-        record = None if m.value() is None else _record(m, bundle_id, catalog.dim)
+        record = None if m.value() is None else _record(m, bundle_id, catalog)
         if m.value() is not None and record is None:
             continue
         version = _version(m) if record is None else (record.source_partition, record.source_offset)
@@ -63,15 +63,19 @@ def apply_vectors(catalog: Catalog, bundle_id: str, messages: Sequence[Message])
     return _upsert(catalog, [r for _, r in latest.values() if r is not None], removed)
 
 
-def _record(message: Message, bundle_id: str, dim: int) -> VideoVector | None:
+def _record(message: Message, bundle_id: str, catalog: Catalog) -> VideoVector | None:
     """What an upsert says; None if it is not for us."""
     try:
-        record = decode_vector(message.value() or b"")
+        record = decode_vector(message.value() or b"").of(bundle_id)
     except BadMessageError as e:  # only the engine writes here: a bug, said and passed over
         _log.error("video-vectors %s@%s: %s", message.partition(), message.offset(), e)
         return None
-    fits = record.bundle == bundle_id and _is_direction(record.vector, dim)
-    return record if fits else None
+    if record is None or not _is_direction(record.vector, catalog.dim):
+        return None
+    if record.again:
+        version = record.source_partition, record.source_offset
+        return None if catalog.stands_at(hash64(record.video.video_id), version) else record
+    return record
 
 
 def _upsert(catalog: Catalog, records: Sequence[VideoVector], removed: Sequence[int]) -> Change:

@@ -23,6 +23,16 @@ class Keys:
         """How many numbers the videos' own embeddings have in this deployment."""
         return f"{self.namespace}:{{{self.bucket}}}:embedding-size"
 
+    @property
+    def vector_marks(self) -> str:
+        """Hash: which partitions of `videos` have vectors of which bundle (`streams.vector_marks`)."""
+        return f"{self.namespace}:{{{self.bucket}}}:vector-marks"
+
+    @property
+    def holders(self) -> str:
+        """Hash: which process holds which bundle (`streams.presence`)."""
+        return f"{self.namespace}:{{{self.bucket}}}:holders"
+
     def stats(self, source: str) -> str:
         """Hash: statistics of one source partition; `position` is the offset they contain."""
         return f"{self.namespace}:{{{self.bucket}}}:stats:{source}"

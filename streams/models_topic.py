@@ -30,14 +30,13 @@ class ModelsTopic:
     Attributes:
         lineup: the newest one; None while none was ever said (then the settings' bundle is live).
         published: id -> what was announced.
+        on_lineup: told of every new one, by the follower's thread.
     """
 
-    def __init__(
-        self, kafka: KafkaSettings, on_lineup: Callable[[Lineup], object] | None = None
-    ) -> None:
+    def __init__(self, kafka: KafkaSettings) -> None:
         self.lineup: Lineup | None = None
         self.published: dict[str, Published] = {}
-        self._on_lineup = on_lineup
+        self.on_lineup: Callable[[Lineup], object] = lambda _: None
         self._follower = TopicFollower(kafka, (MODELS.name,), self._apply)
 
     def start(self) -> None:
@@ -69,8 +68,7 @@ class ModelsTopic:
                 _log.error("models@%s: %s", m.offset(), e)
         if lineup is not None:
             self.lineup = lineup
-            if self._on_lineup is not None:
-                self._on_lineup(lineup)
+            self.on_lineup(lineup)
 
 
 def read_models(kafka: KafkaSettings, timeout_s: float) -> ModelsTopic:

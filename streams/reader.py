@@ -131,6 +131,11 @@ class PartitionReader:
         """The partitions that this process reads, as "events:3"."""
         return tuple(self._at)
 
+    @property
+    def places(self) -> dict[str, tuple[str, Stored]]:
+        """Of each source the position as it is stored (empty: none is), and the next one to read."""
+        return {source: (self._stored[source], at) for source, at in self._at.items()}
+
     def open(self) -> None:
         """Find the partitions and start at their stored positions.
 

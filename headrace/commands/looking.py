@@ -19,11 +19,12 @@ def open_world(state_dir: Path | None, timeout_s: float) -> "tuple[Settings, Bun
     from headrace.addresses import settings_with
     from headrace.commands.shared import find_sandbox
     from headrace.lookup import read_topics
+    from headrace.models import lineup_of
     from model_runtime import bundles
 
     console = Console(stderr=True)
     settings = settings_with(find_sandbox(state_dir, console), os.environ)
-    bundle = bundles.load(settings.model)
+    bundle = bundles.load(settings.model, lineup_of(settings).live)
     with console.status("reading the video topics") as status:
         world = read_topics(
             settings, bundle, timeout_s, lambda n: status.update(f"reading: {n:,} videos")

@@ -8,6 +8,8 @@ import typer
 from headrace.commands.shared import StateDir
 
 if TYPE_CHECKING:
+    import redis
+
     from contracts.settings import Settings
 
 app = typer.Typer(help="Bundles of models: publish, compare, promote.", no_args_is_help=True)
@@ -60,6 +62,42 @@ def publish(
 
 
 @app.command()
+def promote(
+    bundle_id: BundleId,
+    timeout_s: Annotated[float, typer.Option(min=1, help="Longest wait until it is ready.")] = 900,
+    state_dir: StateDir = None,
+) -> None:
+    """Make a bundle the live one, under traffic. The one before is held beside it, for rollback.
+
+    Its vectors are made and every process takes it up first; then all change in one step. If anybody
+    refuses it, what is live stays live.
+    """
+    from headrace.promotion import promote as run
+
+    settings = _settings(state_dir)
+    with _redis(settings) as client:
+        run(settings, client, bundle_id, timeout_s, _tell)
+
+
+@app.command()
+def rollback(state_dir: StateDir = None) -> None:
+    """Make the bundle that is held beside the live one live again, at once."""
+    from headrace.promotion import rollback as run
+
+    settings = _settings(state_dir)
+    with _redis(settings) as client:
+        run(settings, client, _tell)
+
+
+@app.command()
+def release(state_dir: StateDir = None) -> None:
+    """Let go of the bundle beside the live one: its memory, and the work of making its vectors."""
+    from headrace import models
+
+    _tell(f"{models.release(_settings(state_dir)).live} is live, and alone")
+
+
+@app.command()
 def diff(old: BundleId, new: BundleId, state_dir: StateDir = None) -> None:
     """Show what differs between two bundles: features, training, data, metrics, files."""
     from rich.console import Console
@@ -86,6 +124,23 @@ def _settings(state_dir: Path | None) -> "Settings":
     from headrace.commands.shared import find_sandbox
 
     return settings_with(find_sandbox(state_dir, Console(stderr=True)), os.environ)
+
+
+def _redis(settings: "Settings") -> "redis.Redis":
+    import redis
+
+    timeout = settings.redis.write_timeout_s
+    return redis.Redis.from_url(
+        settings.redis.url.get_secret_value(),
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
+    )
+
+
+def _tell(what: str) -> None:
+    from rich.console import Console
+
+    Console(highlight=False, soft_wrap=True).print(what, markup=False)
 
 
 def _cell(value: Any) -> str:

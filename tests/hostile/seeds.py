@@ -14,6 +14,7 @@ from contracts.engine_records import (
     encode_record,
 )
 from contracts.events import Context, Event, encode_event
+from contracts.lineup import Lineup, Published, encode_model
 from contracts.profiles import Profile, encode_profile
 from contracts.stats_rows import messages, of_records
 from contracts.user_record import new_users, user_dtype
@@ -63,6 +64,13 @@ def vector() -> bytes:
     return encode_vector(VideoVector(VIDEO, "day0", made, 0, 5, NOW_MS))
 
 
+def vector_of_two() -> bytes:
+    """The same, of a time in which another bundle was held beside."""
+    made = targets.bundle().items.embed([VIDEO])[0].astype("<f4").tobytes()
+    record = VideoVector(VIDEO, "small", made[:128], 0, 5, NOW_MS, {"day0": made}, again=True)
+    return encode_vector(record)
+
+
 def blob() -> bytes:
     """A person's state after two events."""
     values = [encode_event(EVENT), encode_event(SEARCH)]
@@ -106,9 +114,13 @@ def seeds() -> dict[str, list[bytes]]:
         "an_impression": [encode_record(IMPRESSION)],
         "a_video": [encode_video(VIDEO)],
         "a_removed_video": [b"v0"],
-        "a_vector": [vector()],
+        "a_vector": [vector(), vector_of_two()],
         "a_removed_vector": [b"0:17"],
         "statistics": [encode_record(STATS), *messages(of_records([STATS]))],
+        "a_lineup": [encode_model(Lineup("small", "day0", NOW_MS)), encode_model(Lineup("day0"))],
+        "a_published_bundle": [
+            encode_model(Published("small", "day0", 32, 32, "00ff", NOW_MS, {"ndcg": 0.1}))
+        ],
         "a_dead_letter": [encode_dead_letter(letter)],
         "a_blob": [blob(), *packed()],
         "a_stored_position": [b"0:AAAAAAAAAAAAAAAAAAAAAA:1234"],

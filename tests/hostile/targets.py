@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from api.tokens import Tokens
 from contracts.engine_records import decode_dead_letter
 from contracts.errors import BadMessageError, ConfigError, HeadraceError, TokenError
+from contracts.lineup import decode_lineup, decode_published, encode_model
 from contracts.models import Bundle
 from contracts.settings import ModelSettings, StatsSettings, UserSettings
 from contracts.stats_rows import StatsColumns, decode
@@ -80,7 +81,7 @@ def fold_batch(records: Records, batch: UserBatch) -> None:
 def vector_writer() -> VectorWriter:
     """The vector flow's step; with the size of embeddings set, nothing but the tower is asked."""
     absent = cast(Any, None)
-    return VectorWriter(bundle(), EmbeddingSize(absent, "", 4), absent, absent, absent, absent)
+    return VectorWriter((bundle(),), EmbeddingSize(absent, "", 4), absent, absent, absent, absent)
 
 
 @cache
@@ -185,11 +186,11 @@ def an_impression(payload: bytes) -> None:
 
 def a_video(payload: bytes | None, key: bytes | None = b"v") -> None:
     batch = decode_videos(Batch({"videos": raw("videos", [payload], key)}, {}, {}), TOLERANCE_MS)
-    vectors, bad = vector_writer()._embed(batch.published)
+    vectors, bad = vector_writer()._embed(bundle(), batch.published)
     bad = [*batch.bad, *bad]
     assert all(letter.reason for letter in bad)
     assert len(bad) + len(vectors) + len(batch.removed) == 1
-    for _, key_out, value, headers in vector_writer()._records(batch, vectors):
+    for _, key_out, value, headers in vector_writer()._records(batch, vectors, again=False):
         followed(key_out, value, headers)
 
 
@@ -226,6 +227,17 @@ def statistics(payload: bytes) -> None:
     states, bad = decode([payload])
     assert len(states) + len(bad) == 1
     board(states)
+
+
+def a_lineup(payload: bytes) -> None:
+    if (lineup := reading(lambda: decode_lineup(payload))) is not None:
+        assert decode_lineup(encode_model(lineup)) == lineup
+        assert 1 <= len(lineup.bundles) <= 2
+
+
+def a_published_bundle(payload: bytes) -> None:
+    if (said := reading(lambda: decode_published(payload))) is not None:
+        assert decode_published(encode_model(said)) == said
 
 
 def a_dead_letter(payload: bytes) -> None:
@@ -283,7 +295,7 @@ TARGETS: Final[dict[str, Target]] = {
     target.__name__: target
     for target in (
         an_event, a_profile, a_forgotten_person, an_impression, a_video, a_removed_video, a_vector,
-        a_removed_vector, statistics, a_dead_letter, a_blob, a_stored_position, stored_statistics,
-        a_token,
+        a_removed_vector, statistics, a_lineup, a_published_bundle, a_dead_letter, a_blob,
+        a_stored_position, stored_statistics, a_token,
     )
 }  # fmt: skip
