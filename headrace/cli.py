@@ -11,6 +11,7 @@ import typer
 from contracts.errors import HeadraceError
 from headrace.commands import data, dead_letters, models, topics
 from headrace.commands.demo import demo
+from headrace.commands.evaluate import evaluate
 from headrace.commands.replay import replay
 from headrace.commands.sandbox import sandbox
 from headrace.commands.serve import serve
@@ -41,6 +42,7 @@ app.command(rich_help_panel=_LOOK)(user)
 app.command(rich_help_panel=_LOOK)(video)
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel=_LOOK)
 app.add_typer(data.app, name="data", rich_help_panel=_LEARN)
+app.command(rich_help_panel=_LEARN)(evaluate)
 
 
 def main() -> None:

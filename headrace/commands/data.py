@@ -39,3 +39,25 @@ def prepare(
         console.print(
             "Its events are in order but have no times: gaps and delays say nothing here."
         )
+
+
+@app.command()
+def simulate(
+    target: Annotated[Path, typer.Argument(help="The folder to write.")],
+    viewers: Annotated[int, typer.Option(min=2, max=100_000)] = 300,
+    videos: Annotated[int, typer.Option(min=2, max=1_000_000)] = 2000,
+    days: Annotated[float, typer.Option(min=0.01, max=365)] = 7.0,
+    seed: int = 7,
+) -> None:
+    """Write a log of the simulator's viewers, whose events lie seconds apart and whose tastes change."""
+    from rich.console import Console
+
+    from headrace.datasets.simulated import Simulated
+    from model_runtime.training.writing import write_log
+
+    console = Console()
+    world = Simulated(viewers, videos, days, seed)
+    with console.status("viewers are watching"):
+        counts = write_log(target, world.about, *world.made())
+    rows = ", ".join(f"{n:,} {kind}" for kind, n in counts.items())
+    console.print(f"{target}: {world.about.name}, {rows}")

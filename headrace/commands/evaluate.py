@@ -1,0 +1,109 @@
+"""`headrace evaluate`."""
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from model_runtime.evaluation.results import Results
+
+
+class Protocols(Enum):
+    """How a log is asked."""
+
+    LAST = "last"
+    TIME = "time"
+
+
+class Taken(Enum):
+    """What counts as taking to a video."""
+
+    LIKED = "liked"
+    ANY = "any"
+
+
+def evaluate(
+    log: Annotated[Path, typer.Argument(help="A training log: see `headrace data --help`.")],
+    bundle: Annotated[
+        list[str] | None,
+        typer.Option(help="Id of a bundle, day0 or one of the registry; may be given again."),
+    ] = None,
+    protocol: Annotated[
+        Protocols | None,
+        typer.Option(
+            help="last: the last video of each person; time: all that follows a moment, each "
+            "learned from once it was asked for. Without it: time, if the log has times."
+        ),
+    ] = None,
+    positives: Annotated[
+        Taken | None,
+        typer.Option(help="What counts as taking to a video; without it liked, or any for last."),
+    ] = None,
+    share: Annotated[
+        float,
+        typer.Option(min=0.001, max=0.5, help="Of the events, how many are asked for (time)."),
+    ] = 0.1,
+    out: Annotated[Path, typer.Option(help="Folder for report.html and results.json.")] = Path(
+        "evaluation"
+    ),
+    choose: Annotated[
+        bool, typer.Option(help="Choose the baselines' numbers by validation.")
+    ] = True,
+    late: Annotated[bool, typer.Option(help="Measure what a late state costs.")] = True,
+    ranker: Annotated[bool, typer.Option(help="Measure the ranker's heads on impressions.")] = True,
+) -> None:
+    """Measure how good recommendations are, beside baselines, on a log; write a report."""
+    import os
+
+    from rich.console import Console
+
+    from headrace.environment import read_settings
+    from headrace.evaluation import write
+    from model_runtime import bundles
+    from model_runtime.evaluation.evaluating import Options
+    from model_runtime.evaluation.evaluating import evaluate as measure
+
+    settings = read_settings(os.environ).model
+    loaded = [bundles.load(settings, name) for name in bundle or ["day0"]]
+    options = Options(
+        protocol.value if protocol else None,
+        positives.value if positives else None,
+        share, choose, late, ranker,
+    )  # fmt: skip
+    console = Console()
+    with _progress(console) as bar:
+        task = bar.add_task("", total=1)
+        results = measure(
+            log, loaded, options,
+            lambda what, done, total: bar.update(task, description=what, completed=done, total=total),
+        )  # fmt: skip
+    written = write(results, out)
+    _show(console, results)
+    console.print(f"report: {written}")
+
+
+def _progress(console: object) -> "Progress":
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    assert isinstance(console, Console)
+    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+    return Progress(*columns, console=console, transient=True)
+
+
+def _show(console: object, results: "Results") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    assert isinstance(console, Console)
+    columns = ("ndcg@10", "hr@10", "recall@500")
+    table = Table("", *columns, "coverage", box=None, header_style="bold")
+    for one in sorted(results.lines, key=lambda one: -one.metrics["ndcg@10"].mean):
+        style = "bold" if one.bundle else ""
+        figures = [str(one.metrics[name]) for name in columns]
+        table.add_row(one.name, *figures, f"{one.coverage:.1%}", style=style)
+    console.print(table)

@@ -1,0 +1,142 @@
+"""What an evaluation found, as plain values: written as JSON, drawn as a report."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from model_runtime.evaluation.bootstrap import Estimate, estimate
+from model_runtime.evaluation.lists import coverage, novelty, variety
+from model_runtime.evaluation.metrics import RANKED, Found
+from model_runtime.evaluation.protocols import Task
+from model_runtime.evaluation.ranking import Ranked
+
+PLACES: Final = (10, 20, 500)
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One recommender.
+
+    Attributes:
+        metrics: "ndcg@10" and the like -> mean and interval.
+        coverage: share of the candidates on any list of ten.
+        novelty: bits of surprise of what is listed.
+        variety: 1 - mean cosine of two videos of a list, by what is written about them.
+        behind: NDCG@10 less that of the first line, on the same queries.
+        bundle: it is a bundle of the engine, not a baseline.
+    """
+
+    name: str
+    metrics: dict[str, Estimate]
+    coverage: float
+    novelty: float
+    variety: float
+    behind: Estimate | None
+    bundle: bool
+
+
+class Point(msgspec.Struct, frozen=True):
+    """One value of a curve: NDCG@10 and HR@10 of some queries."""
+
+    label: str
+    queries: int
+    ndcg: Estimate
+    hr: Estimate
+    note: str = ""
+
+
+class Head(msgspec.Struct, frozen=True):
+    """One head of a ranker, against what came of the shown videos; no AUC where nothing did."""
+
+    name: str
+    auc: float | None
+    calibration: float
+    positives: int
+    rows: int
+
+
+class Staleness(msgspec.Struct, frozen=True):
+    """Quality where the person's state is late.
+
+    Attributes:
+        gaps_s: quantile in percent -> seconds between a query and the person's event before it.
+        first: share of the queries of people without any event before.
+        points: by delay; `note` where the log's clock cannot show it.
+        changed: of each point the share of queries that see another state than without delay.
+        lost: of each point the NDCG@10 less that without delay, same queries.
+    """
+
+    name: str
+    gaps_s: dict[str, float]
+    first: float
+    points: list[Point]
+    changed: list[float]
+    lost: list[Estimate]
+
+
+class Results(msgspec.Struct, frozen=True):
+    """All of one evaluation. `about`: what is told beside every figure."""
+
+    about: dict[str, str]
+    lines: list[Line]
+    heads: dict[str, list[Head]]
+    staleness: list[Staleness]
+    cold_people: dict[str, list[Point]]
+    cold_videos: list[Point]
+
+
+def line(
+    task: Task,
+    name: str,
+    ranked: Ranked,
+    vectors: NDArray[np.float32],
+    bundle: bool,
+    first: Ranked | None,
+) -> Line:
+    """The figures of one recommender.
+
+    Args:
+        vectors: (m, d) of what is written about the videos, the same for all.
+        first: what `behind` is told against.
+    """
+    found, person = Found.one_each(ranked.rank), task.queries.user
+    metrics = {
+        f"{metric}@{k}": estimate(of(found, k), person)
+        for metric, of in RANKED.items()
+        for k in PLACES
+    }
+    taken = task.world.people.item[task.learned & task.world.positive]
+    counts = np.bincount(taken, minlength=task.world.videos)
+    return Line(
+        name,
+        metrics,
+        coverage(ranked.top, int(task.world.candidates.sum())),
+        float(novelty(ranked.top, counts).mean()),
+        float(variety(ranked.top, vectors).mean()),
+        None if first is None else difference(ranked, first, person),
+        bundle,
+    )
+
+
+def difference(one: Ranked, other: Ranked, person: NDArray[np.int64]) -> Estimate:
+    """NDCG@10 of one less that of the other, query by query."""
+    a, b = (RANKED["ndcg"](Found.one_each(ranked.rank), 10) for ranked in (one, other))
+    return estimate(a - b, person)
+
+
+def point(
+    label: str, ranked: Ranked, which: NDArray[np.bool_], person: NDArray[np.int64], note: str = ""
+) -> Point:
+    """Quality on some of the queries."""
+    found = Found.one_each(ranked.rank[which])
+    at_ten: Mapping[str, Estimate] = {
+        name: estimate(RANKED[name](found, 10), person[which]) for name in ("ndcg", "hr")
+    }
+    return Point(label, int(which.sum()), at_ten["ndcg"], at_ten["hr"], note)
+
+
+def names(lines: Sequence[Line]) -> list[str]:
+    """Of all lines, in order."""
+    return [one.name for one in lines]

@@ -1,0 +1,88 @@
+"""An evaluation from the command line to a page that stands alone."""
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from contracts.engine_records import Impression
+from contracts.errors import DatasetError
+from headrace.cli import app
+from model_runtime.evaluation.report.svg import Mark, bars, lines, nice_ticks
+from model_runtime.evaluation.results import Results
+from model_runtime.training.layout import About
+from tests.training.logs import START_MS, events, videos, written
+
+
+def a_log(folder: Path) -> Path:
+    rng = np.random.default_rng(1)
+    shown = [
+        Impression(f"r{i}", f"u{rng.integers(20)}", START_MS + i * 60_000, "home", "", "", "full",
+                   None, (f"v{rng.integers(30)}",), (0,), (1.0,))
+        for i in range(700)
+    ]  # fmt: skip
+    return written(folder, videos(30), events(700, 20, 30), shown)
+
+
+def evaluated(log: Path, out: Path, *more: str) -> Results:
+    done = CliRunner().invoke(app, ["evaluate", str(log), "--out", str(out), *more])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == 0, done.output
+    return msgspec.json.decode((out / "results.json").read_bytes(), type=Results)
+
+
+def test_a_log_becomes_a_report_with_every_part(tmp_path: Path) -> None:
+    found = evaluated(a_log(tmp_path / "log"), tmp_path / "out", "--share", "0.3", "--no-choose")
+    names = [line.name for line in found.lines]
+    assert names[-1] == "bundle day0"
+    assert len(names) == 10
+    for line in found.lines:
+        assert line.metrics["hr@20"].mean >= line.metrics["hr@10"].mean
+        assert line.metrics["recall@500"].mean == 1  # there are 30 videos
+        assert 0 < line.coverage <= 1
+    assert sum(line.behind is None for line in found.lines) == 1
+    assert [head.name for head in found.heads["day0"]][:2] == ["p_click", "p_complete"]
+    assert len(found.staleness[0].points) == 7
+    page = (tmp_path / "out" / "report.html").read_text()
+    for name in names:
+        assert name in page
+    for outside in ("http://", "https://", "<script", "<link", "src="):
+        assert outside not in page
+    charts = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
+    assert len(charts) >= 2
+    for chart in charts:
+        ElementTree.fromstring(chart)
+
+
+def test_a_log_without_times_is_asked_for_the_last_of_each(tmp_path: Path) -> None:
+    log = written(tmp_path / "log", videos(30), events(500, 20, 30), about=About(clock="order"))
+    found = evaluated(log, tmp_path / "out", "--no-choose")
+    assert found.staleness == []
+    assert found.heads == {}
+    assert "leave-one-out" in found.about["protocol"]
+    assert not any("trending" in line.name for line in found.lines)
+    with pytest.raises(DatasetError, match="has no times"):
+        evaluated(log, tmp_path / "other", "--protocol", "time")
+
+
+@given(st.floats(1e-6, 1e6))
+def test_ticks_are_round_few_and_reach_over_everything(highest: float) -> None:
+    ticks = nice_ticks(highest)
+    assert ticks[0] == 0
+    assert ticks[-1] >= highest * 0.999
+    assert ticks[-2] < highest
+    assert 3 <= len(ticks) <= 12
+
+
+@given(st.lists(st.tuples(st.text(max_size=8), st.floats(0, 1)), min_size=1, max_size=6))
+def test_a_chart_of_anything_is_well_formed(values: list[tuple[str, float]]) -> None:
+    marks = [Mark(label, v, v * 0.9, v * 1.1, strong=v > 0.5, faint=v < 0.1) for label, v in values]
+    ElementTree.fromstring(bars(marks))
+    ElementTree.fromstring(lines({"a & b": marks, "c": marks[:1]}, "<x>"))
