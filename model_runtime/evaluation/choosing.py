@@ -14,6 +14,8 @@ from model_runtime.evaluation.protocols import Task
 from model_runtime.evaluation.ranking import Recommender, rank
 
 _ASKED: Final = 2000  # more queries do not make the choice better
+# It inverts a matrix of all pairs of videos: at so many that is 1.6 GB and some minutes.
+MOST_FOR_EASE: Final = 20_000
 _WINDOWS_MS: Final = (7 * DAY_MS, DAY_MS, 6 * HOUR_MS, HOUR_MS)
 _CHOICES: Final[dict[str, Sequence[Callable[[], Recommender]]]] = {
     "ItemKNN": [lambda: ItemKnn(20), lambda: ItemKnn(100), lambda: ItemKnn(400)],
@@ -40,13 +42,15 @@ def best_charts(task: Task) -> Charts:
 def baselines(
     task: Task, behind: Charts, choose: bool, tell: Callable[[str], None] = lambda _: None
 ) -> list[Recommender]:
-    """All of them, the personal ones with charts behind them.
+    """All of them, the personal ones with charts behind them; EASE up to 20,000 videos.
 
     Args:
         choose: try the numbers of each on the validation queries; else the middle ones are taken.
     """
     out: list[Recommender] = [ByLot(), *charts_of(task)]
     for name, makers in _CHOICES.items():
+        if name == "EASE" and task.world.videos > MOST_FOR_EASE:
+            continue
         options: list[Recommender] = [OrCharts(make(), behind) for make in makers]
         tell(f"choosing {name}")
         if choose and len(task.validation[0]):

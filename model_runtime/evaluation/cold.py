@@ -7,11 +7,10 @@ from numpy.typing import NDArray
 
 from model_runtime.evaluation.protocols import Task
 from model_runtime.evaluation.ranking import Ranked
-from model_runtime.evaluation.results import Point, point
+from model_runtime.evaluation.results import LEAST, Point, point
 
 # Events that the person had before: 0, 1, 2, then up to 5, 10, 20 and more.
 _UP_TO: Final = (0, 1, 2, 5, 10, 20)
-LEAST: Final = 20  # queries of a point; a smaller one is not told
 
 
 def new_people(task: Task) -> NDArray[np.bool_]:

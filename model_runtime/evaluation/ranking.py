@@ -11,7 +11,7 @@ from model_runtime.evaluation.queries import Queries
 from model_runtime.evaluation.world import Ints, World
 
 LIST: Final = 10
-_AT_ONCE: Final = 256
+_SCORES: Final = 4_000_000  # held at once: a dozen arrays of them stay below a gigabyte
 
 
 class Recommender(Protocol):
@@ -57,8 +57,9 @@ def rank(
     by_lot = np.random.default_rng(0).permutation(world.videos)
     back = np.argsort(by_lot)
     ranks, tops = [], []
-    for start in range(0, len(queries), _AT_ONCE):
-        some = queries.take(slice(start, start + _AT_ONCE))
+    at_once = max(_SCORES // max(world.videos, 1), 1)
+    for start in range(0, len(queries), at_once):
+        some = queries.take(slice(start, start + at_once))
         score = np.array(recommender.scores(some), np.float32)
         np.nan_to_num(score, copy=False, nan=-np.inf, neginf=-np.inf)
         score[~allowed(world, some)] = -np.inf

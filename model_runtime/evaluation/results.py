@@ -1,6 +1,5 @@
 """What an evaluation found, as plain values: written as JSON, drawn as a report."""
 
-from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -14,6 +13,7 @@ from model_runtime.evaluation.protocols import Task
 from model_runtime.evaluation.ranking import Ranked
 
 PLACES: Final = (10, 20, 500)
+LEAST: Final = 20  # queries of a point of a curve; of fewer none is told
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -38,12 +38,13 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Point(msgspec.Struct, frozen=True):
-    """One value of a curve: NDCG@10 and HR@10 of some queries."""
+    """One value of a curve: NDCG@10, HR@10 and recall@500 of some queries."""
 
     label: str
     queries: int
     ndcg: Estimate
     hr: Estimate
+    recall: Estimate
     note: str = ""
 
 
@@ -63,15 +64,18 @@ class Staleness(msgspec.Struct, frozen=True):
     Attributes:
         gaps_s: quantile in percent -> seconds between a query and the person's event before it.
         first: share of the queries of people without any event before.
-        points: by delay; `note` where the log's clock cannot show it.
+        points: by delay, all queries; `note` where the log's clock cannot show it.
+        met: the same, of people who had a state at every delay: without them a late state is often
+            none, and what a point shows is how the charts fare. Empty where they are few.
         changed: of each point the share of queries that see another state than without delay.
-        lost: of each point the NDCG@10 less that without delay, same queries.
+        lost: of each point of `met` the NDCG@10 less that without delay, same queries.
     """
 
     name: str
     gaps_s: dict[str, float]
     first: float
     points: list[Point]
+    met: list[Point]
     changed: list[float]
     lost: list[Estimate]
 
@@ -120,10 +124,13 @@ def line(
     )
 
 
-def difference(one: Ranked, other: Ranked, person: NDArray[np.int64]) -> Estimate:
-    """NDCG@10 of one less that of the other, query by query."""
+def difference(
+    one: Ranked, other: Ranked, person: NDArray[np.int64], which: NDArray[np.bool_] | None = None
+) -> Estimate:
+    """NDCG@10 of one less that of the other, query by query; of all queries or of some."""
     a, b = (RANKED["ndcg"](Found.one_each(ranked.rank), 10) for ranked in (one, other))
-    return estimate(a - b, person)
+    some = slice(None) if which is None else which
+    return estimate((a - b)[some], person[some])
 
 
 def point(
@@ -131,12 +138,8 @@ def point(
 ) -> Point:
     """Quality on some of the queries."""
     found = Found.one_each(ranked.rank[which])
-    at_ten: Mapping[str, Estimate] = {
-        name: estimate(RANKED[name](found, 10), person[which]) for name in ("ndcg", "hr")
-    }
-    return Point(label, int(which.sum()), at_ten["ndcg"], at_ten["hr"], note)
-
-
-def names(lines: Sequence[Line]) -> list[str]:
-    """Of all lines, in order."""
-    return [one.name for one in lines]
+    ndcg, hr, recall = (
+        estimate(RANKED[name](found, k), person[which])
+        for name, k in (("ndcg", 10), ("hr", 10), ("recall", 500))
+    )
+    return Point(label, int(which.sum()), ndcg, hr, recall, note)

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from contracts.errors import DatasetError
 from model_runtime.evaluation.protocols import Task
 from model_runtime.evaluation.queries import Queries
 from model_runtime.evaluation.ranking import Ranked, Recommender, rank
-from model_runtime.evaluation.results import Staleness, difference, point
+from model_runtime.evaluation.results import LEAST, Point, Staleness, difference, point
 
 DELAYS_S: Final = (0, 10, 60, 600, 3600, 86_400)
 FROZEN: Final = "frozen"
@@ -37,20 +38,23 @@ def staleness(
         raise DatasetError(f"{task.world.log.about.name} has no times: nothing can be late in it")
     labels = [_told(delay) for delay in DELAYS_S] + [FROZEN]
     late = [late_by(task, delay) for delay in DELAYS_S] + [frozen(task)]
-    answers: list[Ranked] = []
-    points, changed, lost = [], [], []
-    for label, queries in zip(labels, late, strict=True):
+    answers, changed = list[Ranked](), list[float]()
+    for queries in late:
         recommender.prepare(task.world, queries, task.learned)
         answers.append(rank(task.world, queries, recommender, tell))
-        share = float((queries.visible != task.queries.visible).mean())
-        shows = label == labels[0] or share >= LEAST_CHANGED
-        note = "" if shows else f"changes {share:.1%} of the states: this log cannot show it"
-        everybody = np.ones(len(queries), np.bool_)
-        points.append(point(label, answers[-1], everybody, queries.user, note))
-        changed.append(share)
-        lost.append(difference(answers[-1], answers[0], queries.user))
-    gaps, first = gaps_s(task)
-    return Staleness(recommender.name, gaps, first, points, changed, lost)
+        changed.append(float((queries.visible != task.queries.visible).mean()))
+    user, gaps = task.queries.user, gaps_s(task)
+    met = np.min([queries.visible for queries in late], axis=0) > 0
+
+    def points(which: NDArray[np.bool_]) -> list[Point]:
+        told = zip(labels, answers, changed, strict=True)
+        return [point(label, got, which, user, _note(label, share)) for label, got, share in told]
+
+    everybody = points(np.ones(len(user), np.bool_))
+    if met.sum() < LEAST:
+        return Staleness(recommender.name, *gaps, everybody, [], changed, [])
+    lost = [difference(got, answers[0], user, met) for got in answers]
+    return Staleness(recommender.name, *gaps, everybody, points(met), changed, lost)
 
 
 def late_by(task: Task, delay_s: float) -> Queries:
@@ -74,6 +78,12 @@ def gaps_s(task: Task) -> tuple[dict[str, float], float]:
     gap = (queries.at_ms[some] - world.arrived_ms[last]) / 1000
     told = {f"{q}": float(np.percentile(gap, q)) for q in _QUANTILES} if len(gap) else {}
     return told, float((~some).mean())
+
+
+def _note(label: str, changed: float) -> str:
+    if label == _told(0) or changed >= LEAST_CHANGED:
+        return ""
+    return f"changes {changed:.1%} of the states: this log cannot show it"
 
 
 def _told(delay_s: int) -> str:

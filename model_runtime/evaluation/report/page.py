@@ -77,23 +77,32 @@ def _ranking(lines: Sequence[Line]) -> str:
 
 
 def _staleness(curve: Staleness) -> str:
-    marks = [
-        _mark(p.label, p.ndcg, faint=bool(p.note)) for p in curve.points if np.isfinite(p.ndcg.mean)
-    ]
+    parts = {"everybody": curve.points, "had a state at each delay": curve.met}
+    chart = {
+        name: [_mark(p.label, p.ndcg, faint=bool(p.note)) for p in points]
+        for name, points in parts.items()
+        if points
+    }
+    met = [_figure(p.ndcg) for p in curve.met] or [""] * len(curve.points)
+    lost = [_figure(one, sign=True) for one in curve.lost] or [""] * len(curve.points)
     rows = "".join(
-        f"<tr><td>{escape(p.label)}</td><td>{_figure(p.ndcg)}</td><td>{_figure(p.hr)}</td>"
-        f"<td>{_figure(lost, sign=True)}</td><td>{changed:.1%}</td><td>{escape(p.note)}</td></tr>"
-        for p, changed, lost in zip(curve.points, curve.changed, curve.lost, strict=True)
+        f"<tr><td>{escape(p.label)}</td><td>{_figure(p.ndcg)}</td><td>{m}</td><td>{less}</td>"
+        f"<td>{changed:.1%}</td><td>{escape(p.note)}</td></tr>"
+        for p, m, less, changed in zip(curve.points, met, lost, curve.changed, strict=True)
     )
     gaps = ", ".join(f"{q} %: {_span(s)}" for q, s in curve.gaps_s.items())
+    known = curve.met[0].queries if curve.met else 0
     return (
         f"<h2>What a late state costs: {escape(curve.name)}</h2>"
-        "<p>The same model and the same events; only the person's state is late. Between a query and "
-        f"the person's event before it lie, at most, for {escape(gaps)} of the queries; "
-        f"{curve.first:.1%} have none before. Hollow points: the log's clock cannot show them.</p>"
-        f"{lines({curve.name: marks}, 'the state is late by')}"
-        '<div class="wide"><table><tr><th>late by</th><th>ndcg@10</th><th>hr@10</th>'
-        "<th>ndcg@10 lost</th><th>states changed</th><th></th></tr>"
+        "<p>NDCG@10. The same model and the same events; only the person's state is late. Between a "
+        f"query and the person's event before it lie, at most, for {escape(gaps)} of the queries; "
+        f"{curve.first:.1%} have none before. Where a late state is none, the charts answer: so the "
+        f"second line is of the {known:,} queries of people who had one at each delay. "
+        "Hollow points: the log's clock cannot show them.</p>"
+        f"{lines(chart, 'the state is late by')}"
+        '<div class="wide"><table><tr><th>late by</th><th>everybody</th>'
+        "<th>had a state at each delay</th><th>less that without delay</th>"
+        "<th>states changed</th><th></th></tr>"
         f"{rows}</table></div>"
     )
 
@@ -119,10 +128,10 @@ def _cold_people(results: Results) -> str:
 def _cold_videos(points: Sequence[Point]) -> str:
     if not points:
         return ""
-    ordered = sorted(points, key=lambda p: -p.ndcg.mean)
-    chart = bars([_mark(p.label, p.ndcg, p.label.startswith("bundle")) for p in ordered], 4)
+    ordered = sorted(points, key=lambda p: -p.recall.mean)
+    chart = bars([_mark(p.label, p.recall, p.label.startswith("bundle")) for p in ordered])
     return (
-        "<h2>Videos that nobody has watched</h2><p>NDCG@10 where what the person took to had no event "
+        "<h2>Videos that nobody has watched</h2><p>Recall@500 where what the person took to had no event "
         f"that was learned from: {points[0].queries:,} queries.</p>{chart}"
     )
 

@@ -85,7 +85,7 @@ def _series(
         for m, (x, y) in zip(marks, path, strict=True)
     ]
     return (
-        f'<polygon points="{_points(band)}" fill="{colour}" opacity="0.13"/>'
+        f'<polygon points="{_points(band)}" fill="{colour}" opacity="0.1"/>'
         f'<polyline points="{_points(path)}" fill="none" stroke="{colour}" stroke-width="2"/>'
         + "".join(dots)
     )
