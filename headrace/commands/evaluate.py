@@ -55,6 +55,7 @@ def evaluate(
     ] = True,
     late: Annotated[bool, typer.Option(help="Measure what a late state costs.")] = True,
     ranker: Annotated[bool, typer.Option(help="Measure the ranker's heads on impressions.")] = True,
+    funnel: Annotated[bool, typer.Option(help="Ask the whole funnel too (time).")] = True,
 ) -> None:
     """Measure how good recommendations are, beside baselines, on a log; write a report."""
     import os
@@ -63,12 +64,14 @@ def evaluate(
 
     from headrace.environment import read_settings
     from headrace.evaluation import write
+    from headrace.offline_funnel import OfflineFunnel
     from model_runtime import bundles
     from model_runtime.evaluation.evaluating import Options
     from model_runtime.evaluation.evaluating import evaluate as measure
 
-    settings = read_settings(os.environ).model
-    loaded = [bundles.load(settings, name) for name in bundle or ["day0"]]
+    settings = read_settings(os.environ)
+    loaded = [bundles.load(settings.model, name) for name in bundle or ["day0"]]
+    whole = [OfflineFunnel(one, settings) for one in loaded] if funnel else []
     options = Options(
         protocol.value if protocol else None,
         positives.value if positives else None,
@@ -80,6 +83,7 @@ def evaluate(
         results = measure(
             log, loaded, options,
             lambda what, done, total: bar.update(task, description=what, completed=done, total=total),
+            whole,
         )  # fmt: skip
     written = write(results, out)
     _show(console, results)

@@ -54,10 +54,12 @@ def evaluate(
     bundles: Sequence[Bundle],
     options: Options,
     tell: Told = lambda what, done, total: None,
+    more: Sequence[Recommender] = (),
 ) -> Results:
     """Every baseline and every bundle on the same queries.
 
     Args:
+        more: recommenders of the engine that need times: asked with protocol "time" alone.
         bundles: the first one's text space measures how varied lists are.
 
     Raises:
@@ -73,12 +75,12 @@ def evaluate(
     asked: list[Recommender] = baselines(
         task, behind, options.choose, lambda what: tell(what, 0, 1)
     )
-    asked += [OrCharts(Towers(bundle), behind) for bundle in bundles]
-    answers = {one.name: _answer(task, one, tell) for one in asked}
     timed = protocol == "time"
+    own = [*(OrCharts(Towers(bundle), behind) for bundle in bundles), *(more if timed else ())]
+    answers = {one.name: _answer(task, one, tell) for one in [*asked, *own]}
     return Results(
         _about(task, positives, behind.name),
-        _lines(task, answers, bundles),
+        _lines(task, answers, {one.name for one in own}, bundles[0]),
         _heads(folder, log, task, bundles, tell) if options.ranker and timed else {},
         _late(task, bundles, behind, tell) if options.late and timed else [],
         {name: by_events(task, ranked) for name, ranked in answers.items()},
@@ -107,18 +109,17 @@ def _answer(task: Task, recommender: Recommender, tell: Told) -> Ranked:
     return rank(task.world, task.queries, recommender, count)
 
 
-def _lines(task: Task, answers: dict[str, Ranked], bundles: Sequence[Bundle]) -> list[Line]:
-    names = {f"bundle {bundle.id}" for bundle in bundles}
+def _lines(task: Task, answers: dict[str, Ranked], own: set[str], text: Bundle) -> list[Line]:
     quality = {
         name: float(ndcg(Found.one_each(ranked.rank), 10).mean())
         for name, ranked in answers.items()
-        if name not in names
+        if name not in own
     }
     best = max(quality, key=lambda name: quality[name])
-    log, text = task.world.log, bundles[0]
+    log = task.world.log
     vectors = embedded(text, log.videos, log.published)
     return [
-        line(task, name, ranked, vectors, name in names, None if name == best else answers[best])
+        line(task, name, ranked, vectors, name in own, None if name == best else answers[best])
         for name, ranked in answers.items()
     ]
 

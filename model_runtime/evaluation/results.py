@@ -25,7 +25,7 @@ class Line(msgspec.Struct, frozen=True):
         novelty: bits of surprise of what is listed.
         variety: 1 - mean cosine of two videos of a list, by what is written about them.
         behind: NDCG@10 less that of the first line, on the same queries.
-        bundle: it is a bundle of the engine, not a baseline.
+        bundle: it is of the engine, not a baseline: a bundle's towers, or the whole funnel.
     """
 
     name: str

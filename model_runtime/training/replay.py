@@ -30,7 +30,7 @@ class Replay:
         self._state, self._log, self._shown = state, log, shown
         self._stats_every_ms = stats_every_ms
         self._before = np.searchsorted(log.rows["broker_ms"], shown.at_ms, "left")
-        self._profiles = _profiles(log, shown.users)
+        self._profiles = profiles_by_time(log, shown.users)
         self._newest = np.full(len(shown.users), -1)  # a person's newest event that is noted
         self._noted = self._folded = self._told = self._counted = 0
         self._flushed_ms: int | None = None
@@ -79,7 +79,7 @@ def pages(shown: Shown) -> Iterator[slice]:
         yield slice(a, b)
 
 
-def _profiles(log: Log, users: Sequence[str]) -> list[tuple[int, int]]:
+def profiles_by_time(log: Log, users: Sequence[str]) -> list[tuple[int, int]]:
     """(time, person) of each profile, by time; one without a date was there before everything."""
     place = {user: i for i, user in enumerate(users)}
     told = ((user, profile.created_at or 0) for user, profile in log.profiles.items())

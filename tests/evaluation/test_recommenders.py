@@ -13,6 +13,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 
 from contracts.events import Event
 from contracts.settings import ModelSettings, Settings
+from headrace.offline_funnel import OfflineFunnel
 from model_runtime import bundles
 from model_runtime.evaluation.baselines.charts import HOUR_MS, ByLot, Charts
 from model_runtime.evaluation.baselines.factors import Als
@@ -38,6 +39,7 @@ ALL: Final[dict[str, Callable[[], Recommender]]] = {
     "ease": lambda: Ease(10.0),
     "als": lambda: Als(2, epochs=10),
     "towers": lambda: Towers(BUNDLE),
+    "funnel": lambda: OfflineFunnel(BUNDLE, Settings()),
     "towers, or charts": lambda: OrCharts(Towers(BUNDLE), Charts()),
 }
 
@@ -65,7 +67,9 @@ def test_what_happens_at_or_after_a_query_changes_none_of_its_scores(
     np.testing.assert_array_equal(one[:n], two[:n])
 
 
-@pytest.mark.parametrize("name", [n for n in ALL if n not in ("random", "popular", "trending")])
+@pytest.mark.parametrize(
+    "name", [n for n in ALL if n not in ("random", "popular", "trending", "funnel")]
+)
 def test_a_person_is_known_by_the_visible_events_alone(name: str, task: Task) -> None:
     half = task.queries.seeing(task.queries.seen // 2)
     full = task.queries

@@ -41,8 +41,8 @@ def evaluated(log: Path, out: Path, *more: str) -> Results:
 def test_a_log_becomes_a_report_with_every_part(tmp_path: Path) -> None:
     found = evaluated(a_log(tmp_path / "log"), tmp_path / "out", "--share", "0.3", "--no-choose")
     names = [line.name for line in found.lines]
-    assert names[-1] == "bundle day0"
-    assert len(names) == 10
+    assert names[-2:] == ["bundle day0", "funnel day0"]
+    assert len(names) == 11
     for line in found.lines:
         assert line.metrics["hr@20"].mean >= line.metrics["hr@10"].mean
         assert line.metrics["recall@500"].mean == 1  # there are 30 videos

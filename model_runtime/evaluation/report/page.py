@@ -69,8 +69,8 @@ def _ranking(lines: Sequence[Line]) -> str:
     )
     return (
         "<h2>Who finds what people take to</h2>"
-        "<p>NDCG@10 with the central 95 % of it when people are drawn anew; in orange the engine's "
-        f"bundles.</p>{chart}"
+        "<p>NDCG@10 with the central 95 % of it when people are drawn anew; in orange the "
+        f"engine's own: a bundle's towers alone, and the whole funnel.</p>{chart}"
         f'<div class="wide"><table><tr><th></th>{head}<th>coverage</th><th>novelty, bits</th>'
         f"<th>variety</th><th>ndcg@10 less the best baseline's</th></tr>{rows}</table></div>"
     )
@@ -129,7 +129,9 @@ def _cold_videos(points: Sequence[Point]) -> str:
     if not points:
         return ""
     ordered = sorted(points, key=lambda p: -p.recall.mean)
-    chart = bars([_mark(p.label, p.recall, p.label.startswith("bundle")) for p in ordered])
+    chart = bars(
+        [_mark(p.label, p.recall, p.label.startswith(("bundle ", "funnel "))) for p in ordered]
+    )
     return (
         "<h2>Videos that nobody has watched</h2><p>Recall@500 where what the person took to had no event "
         f"that was learned from: {points[0].queries:,} queries.</p>{chart}"
