@@ -74,10 +74,16 @@ class StreamState:
         """Fold events in the order of their rows: state and statistics."""
         if not len(rows):
             return
-        batch = EventColumns(rows, self.users, dict(queries))
-        self._did.fold_events(stat_events(batch, np.arange(len(rows))))
-        self._fold(self.records, batch, {}, 0)
+        self._did.fold_events(stat_events(self._named(rows), np.arange(len(rows))))
+        self._fold(self.records, EventColumns(rows, self.users, dict(queries)), {}, 0)
         self.there[rows["user"]] = True
+
+    def _named(self, rows: NDArray[Any]) -> EventColumns:
+        """The events beside their own people alone: the statistics hash the names of all."""
+        people, place = np.unique(rows["user"], return_inverse=True)
+        rows = rows.copy()
+        rows["user"] = place
+        return EventColumns(rows, [self.users[i] for i in people.tolist()], {})
 
     def show(
         self, users: NDArray[np.intp], items: NDArray[np.integer[Any]], at_ms: NDArray[np.int64]
