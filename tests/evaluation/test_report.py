@@ -49,7 +49,8 @@ def test_a_log_becomes_a_report_with_every_part(tmp_path: Path) -> None:
         assert 0 < line.coverage <= 1
     assert sum(line.behind is None for line in found.lines) == 1
     assert [head.name for head in found.heads["day0"]][:2] == ["p_click", "p_complete"]
-    assert len(found.staleness[0].points) == 7
+    assert [len(curve.points) for curve in found.staleness] == [7, 7]
+    assert found.staleness[0].name == "bundle day0"
     page = (tmp_path / "out" / "report.html").read_text()
     for name in names:
         assert name in page

@@ -30,10 +30,13 @@ class Als:
             "random_state": seed, "num_threads": 1, "use_gpu": False,
         }  # fmt: skip
         self._world: World | None = None
+        self._learned: NDArray[np.bool_] | None = None
         self._model: Any = None
 
     def prepare(self, world: World, queries: Queries, learned: NDArray[np.bool_]) -> None:
         """Learn the videos' factors, once."""
+        if self._world is world and self._learned is learned:
+            return
         person, item = people_and_videos(world, learned)
         taken = sparse.csr_matrix(
             (np.ones(len(item), np.float32), (person, item)), (len(world.people), world.videos)
@@ -44,7 +47,7 @@ class Als:
 
             self._model = AlternatingLeastSquares(**self._options)
             self._model.fit(taken, show_progress=False)
-        self._world = world
+        self._world, self._learned = world, learned
 
     def scores(self, queries: Queries) -> NDArray[np.float32]:
         """(q, m) products of factors."""

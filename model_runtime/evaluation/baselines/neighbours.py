@@ -17,16 +17,19 @@ class _ItemToItem:
 
     def __init__(self) -> None:
         self._world: World | None = None
+        self._learned: NDArray[np.bool_] | None = None
         self._weights: Any = None
 
     def prepare(self, world: World, queries: Queries, learned: NDArray[np.bool_]) -> None:
         """Learn the matrix, once: a history grows with each event, the matrix does not."""
+        if self._world is world and self._learned is learned:
+            return
         person, item = people_and_videos(world, learned)
         taken = sparse.csr_matrix(
             (np.ones(len(item), np.float32), (person, item)), (len(world.people), world.videos)
         )
         taken.data[:] = 1
-        self._world, self._weights = world, self._learn(taken)
+        self._world, self._learned, self._weights = world, learned, self._learn(taken)
 
     def scores(self, queries: Queries) -> NDArray[np.float32]:
         """(q, m) sums over the history."""
