@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from headrace.commands.shared import TRAINING, require
 from headrace.datasets.names import Name
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ def prepare(
     """Turn a public data set into a training log."""
     from rich.console import Console
 
+    require(TRAINING, "train")
     from headrace.datasets.prepare import prepare as write
 
     console = Console()
@@ -52,6 +54,7 @@ def simulate(
     """Write a log of the simulator's viewers, whose events lie seconds apart and whose tastes change."""
     from rich.console import Console
 
+    require(TRAINING, "train")
     from headrace.datasets.simulated import Simulated
     from model_runtime.training.writing import write_log
 

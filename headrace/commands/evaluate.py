@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from headrace.commands.shared import TRAINING, require
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -62,6 +64,7 @@ def evaluate(
 
     from rich.console import Console
 
+    require(TRAINING, "train")
     from headrace.environment import read_settings
     from headrace.evaluation import write
     from headrace.offline_funnel import OfflineFunnel

@@ -3,10 +3,14 @@
 import logging
 import signal
 import threading
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
+
+from contracts.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,6 +24,21 @@ StateDir = Annotated[
         "sandbox in ./state.",
     ),
 ]
+
+
+TRAINING: Final = ("implicit", "pyarrow", "scipy")
+
+
+def require(modules: Sequence[str], extra: str) -> None:
+    """Say which extra is missing before anything of it is imported.
+
+    Raises:
+        ConfigError: a module is not installed.
+    """
+    if missing := [name for name in modules if find_spec(name) is None]:
+        raise ConfigError(
+            f"this needs {', '.join(missing)}: pip install 'headrace[{extra}]', which serving does without"
+        )
 
 
 def stop_on_signals() -> threading.Event:

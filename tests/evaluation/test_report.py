@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from contracts.engine_records import Impression
-from contracts.errors import DatasetError
+from contracts.errors import ConfigError, DatasetError
 from headrace.cli import app
+from headrace.commands.shared import TRAINING, require
 from model_runtime.evaluation.report.svg import Mark, bars, lines, nice_ticks
 from model_runtime.evaluation.results import Results
 from model_runtime.training.layout import About
@@ -71,6 +72,12 @@ def test_a_log_without_times_is_asked_for_the_last_of_each(tmp_path: Path) -> No
     assert not any("trending" in line.name for line in found.lines)
     with pytest.raises(DatasetError, match="has no times"):
         evaluated(log, tmp_path / "other", "--protocol", "time")
+
+
+def test_what_is_not_installed_is_named_with_the_extra_that_brings_it() -> None:
+    require(TRAINING, "train")
+    with pytest.raises(ConfigError, match=r"no_such_thing: pip install 'headrace\[train\]'"):
+        require(("pyarrow", "no_such_thing"), "train")
 
 
 @given(st.floats(1e-6, 1e6))
