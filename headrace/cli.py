@@ -18,6 +18,7 @@ from headrace.commands.serve import serve
 from headrace.commands.settings import settings
 from headrace.commands.simulate import simulate
 from headrace.commands.stream import stream
+from headrace.commands.train import train
 from headrace.commands.user import user
 from headrace.commands.video import video
 
@@ -37,6 +38,7 @@ app.command(rich_help_panel=_RUN)(stream)
 app.command(rich_help_panel=_RUN)(serve)
 app.add_typer(topics.app, name="topics", rich_help_panel=_RUN)
 app.add_typer(models.app, name="models", rich_help_panel=_RUN)
+app.command(rich_help_panel=_RUN)(train)
 app.command(rich_help_panel=_RUN)(settings)
 app.command(rich_help_panel=_LOOK)(user)
 app.command(rich_help_panel=_LOOK)(video)

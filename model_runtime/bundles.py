@@ -10,7 +10,7 @@ from contracts.errors import BundleError
 from contracts.features import FEATURE_COLUMNS
 from contracts.models import Bundle
 from contracts.settings import ModelSettings
-from model_runtime import day0, manifest
+from model_runtime import day0, learned, manifest
 from model_runtime.manifest import Manifest
 from model_runtime.store import Store
 
@@ -108,4 +108,4 @@ def _agree(found: Manifest, bundle: Bundle) -> None:
         )
 
 
-KINDS: Final[Mapping[str, Load]] = {day0.KIND: _load_day0}
+KINDS: Final[Mapping[str, Load]] = {day0.KIND: _load_day0, learned.KIND: learned.load}

@@ -1,0 +1,142 @@
+"""All settings of a training run: one frozen tree, read from TOML. A wrong name is refused."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from contracts.errors import ConfigError
+from model_runtime.forms import ItemForm, UserForm
+from model_runtime.training.split import How, Positives
+
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
+
+
+Kind = Literal["full", "sampled", "in_batch", "mixed", "bce"]
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of the file."""
+
+
+class Items(ItemForm, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The item tower.
+
+    Attributes:
+        id_dropout: share of videos that go without their own vector in a step, so that one that
+            nobody has seen gets a usable one from what is written about it.
+    """
+
+    id_dropout: Share = 0.1
+
+
+class Users(UserForm, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The user tower.
+
+    Attributes:
+        dropout: of the input and of each layer's output.
+        unknown: share of videos whose vector is hidden, as of one that is not in the catalog.
+    """
+
+    dropout: Share = 0.25
+    unknown: Share = 0.01
+
+
+class Data(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is learned from.
+
+    Attributes:
+        folder: in the training layout; a relative one lies beside the configuration.
+        split: last: each person's last two likes are kept back; time: the likes of the last `kept`
+            of all events (see `model_runtime.training.split`).
+        positives: liked, or any event about a video.
+    """
+
+    folder: str
+    split: How = "time"
+    kept: Annotated[float, msgspec.Meta(gt=0, le=0.5)] = 0.2
+    positives: Positives = "liked"
+
+
+class Loss(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is made small.
+
+    Attributes:
+        kind: full: cross-entropy over all videos; sampled: over `negatives` drawn ones; in_batch:
+            over the positives of the others in the batch; mixed: both, and `hard` ones of what the
+            same person was shown and skipped; bce: each against its own `negatives`.
+        log_q: correct for how likely a negative was to be drawn.
+        popular: negatives are drawn with a probability of count^popular; 0 is uniform.
+        temperature: at the start; it is learned.
+    """
+
+    kind: Kind = "mixed"
+    negatives: Positive = 1024
+    hard: Annotated[int, msgspec.Meta(ge=0)] = 2
+    log_q: bool = True
+    popular: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    temperature: Annotated[float, msgspec.Meta(gt=0.005, le=1)] = 0.06
+
+
+class Optimiser(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """AdamW with warm-up and cosine.
+
+    Attributes:
+        tokens: events a step.
+        window: events of one person in a step; of longer histories a part, half of them the last.
+        hold: share of the steps after which the rate begins to fall.
+        average: of the weights over about 1 / (1 - average) steps; what is evaluated and shipped.
+    """
+
+    epochs: Positive = 20
+    tokens: Positive = 4096
+    window: Annotated[int, msgspec.Meta(ge=2)] = 256
+    rate: Annotated[float, msgspec.Meta(gt=0, le=1)] = 2e-3
+    weight_decay: Annotated[float, msgspec.Meta(ge=0)] = 0.01
+    warm_up: Annotated[int, msgspec.Meta(ge=0)] = 200
+    hold: Share = 0.0
+    clip: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    average: Share = 0.999
+
+
+class Stopping(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Evaluate every so many epochs; give up when so many evaluations brought nothing."""
+
+    every: Positive = 1
+    patience: Positive = 5
+
+
+class Training(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One run.
+
+    Attributes:
+        name: of the run's folder, and of the bundle.
+        runs: where run folders lie; a relative one lies beside the configuration.
+        threads: of the CPU; 0: all.
+    """
+
+    name: str
+    data: Data
+    runs: str = "runs"
+    seed: int = 0
+    threads: Annotated[int, msgspec.Meta(ge=0)] = 0
+    items: Items = Items()
+    users: Users = Users()
+    loss: Loss = Loss()
+    optimiser: Optimiser = Optimiser()
+    stopping: Stopping = Stopping()
+
+
+def read(path: Path) -> Training:
+    """The configuration in a TOML file.
+
+    Raises:
+        ConfigError: no such file, not TOML, an unknown or impossible setting; with its name.
+    """
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=Training)
+    except OSError as e:
+        raise ConfigError(f"{path}: {e.strerror}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as e:
+        raise ConfigError(f"{path}: {e}") from None

@@ -1,0 +1,79 @@
+"""One run from a configuration's file to a bundle."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+
+from model_runtime import learned
+from model_runtime.forms import ItemForm, UserForm
+from model_runtime.learned import Towers
+from model_runtime.manifest import Manifest
+from model_runtime.training.config import Training
+from model_runtime.training.fitting import Fitting, Watch
+from model_runtime.training.item_tower import weights_of
+from model_runtime.training.log import Log, read_log
+from model_runtime.training.measuring import quality
+from model_runtime.training.model import TwoTower
+from model_runtime.training.run_folder import RunFolder
+from model_runtime.training.sequences import Sequences, sequences
+from model_runtime.training.split import split
+
+
+def train(config: Training, beside: Path, watch: Watch) -> Manifest:
+    """Train (or go on), measure the test once, write the bundle; its manifest.
+
+    Args:
+        beside: what relative folders of the configuration are relative to.
+
+    Raises:
+        DatasetError: the log lacks something, or holds nothing to learn from.
+        ConfigError: the run's folder holds another run, or the loss is no number.
+        BundleError: the run has its bundle already.
+    """
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    log = read_log(beside / config.data.folder)
+    people = sequences(log)
+    parts = split(log, people, config.data.split, config.data.kept, config.data.positives)
+    folder = RunFolder(beside / config.runs / config.name, config)
+    fitting = Fitting(config, parts, log.videos, folder)
+    progress = fitting.run(watch)
+    test = quality(fitting.average, people, parts.test)
+    metrics = {
+        "validation_ndcg": progress.best[0], "test_hr": test.hr, "test_ndcg": test.ndcg,
+        "test_people": float(test.people),
+    }  # fmt: skip
+    folder.tell({"epochs": progress.epochs, "best": progress.best, **metrics})
+    return export(fitting.average, folder.bundles, config, fingerprint(log, people), metrics)
+
+
+def export(
+    model: TwoTower, store: Path, config: Training, data: dict[str, Any], metrics: dict[str, float]
+) -> Manifest:
+    """The model as a bundle that serves without torch."""
+    towers = Towers(_form(config.users, UserForm), _form(config.items, ItemForm))
+    users = {name: p.detach().cpu().numpy() for name, p in model.users.named_parameters()}
+    return learned.write(
+        store, config.name, towers, users, weights_of(model.items),
+        training=msgspec.to_builtins(config), data=data, metrics=metrics,
+    )  # fmt: skip
+
+
+def fingerprint(log: Log, people: Sequences) -> dict[str, Any]:
+    """What was trained on: how much of what, and a hash of the events."""
+    digest = hashlib.sha256()
+    for column in (people.offsets, people.item, people.action, people.timestamp_ms):
+        digest.update(np.ascontiguousarray(column).tobytes())
+    return {
+        "name": log.about.name, "events": len(log), "people": len(people),
+        "videos": len(log.videos), "sha256": digest.hexdigest(),
+    }  # fmt: skip
+
+
+def _form(config: Any, form: Any) -> Any:
+    """The part of a tower's configuration that its weights depend on."""
+    return form(**{name: getattr(config, name) for name in form.__struct_fields__})

@@ -1,0 +1,124 @@
+"""Which events are learned from, and which are kept back to be predicted.
+
+`last`: leave-one-out, the protocol of the published tables: of each person's likes the last is the
+test, the one before it the validation. `time`: one moment for everybody; what is liked first after
+it is predicted from all before, and nothing that comes later is learned from.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.errors import DatasetError
+from model_runtime.training.log import Log
+from model_runtime.training.sequences import Sequences
+
+How = Literal["last", "time"]
+Positives = Literal["liked", "any"]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """Sequences with what may be learned from.
+
+    Attributes:
+        liked: (n,) bool, the first like of a video by a person: what is predicted.
+        learned: (u,) int64, where the events of a person that are learned from end.
+        validation, test: (k,) int64 events to be predicted from all of the person's before them.
+    """
+
+    sequences: Sequences
+    liked: NDArray[np.bool_]
+    learned: Ints
+    validation: Ints
+    test: Ints
+
+    @property
+    def met(self) -> NDArray[np.bool_]:
+        """(videos,) those in events that are learned from."""
+        s = self.sequences
+        met = np.zeros(s.videos, np.bool_)
+        item = s.item[np.arange(len(s.item)) < np.repeat(self.learned, s.lengths)]
+        met[item[item >= 0]] = True
+        return met
+
+
+def split(
+    log: Log, sequences: Sequences, how: How, share: float, positives: Positives = "liked"
+) -> Split:
+    """The log with its last likes, or the likes of its last `share` of events, kept back.
+
+    Args:
+        positives: "any" takes every event about a video as a like, as the protocol of the published
+            tables does.
+
+    Raises:
+        DatasetError: nobody has likes enough, or nothing is left to learn from.
+    """
+    wanted = log.liked[sequences.row] if positives == "liked" else sequences.item >= 0
+    liked = first_of_pair(sequences, wanted)
+    made = _by_last(sequences, liked) if how == "last" else _by_time(sequences, liked, share)
+    made = replace(
+        made,
+        validation=_with_past(sequences, made.validation),
+        test=_with_past(sequences, made.test),
+    )
+    if not len(made.validation) or not made.met.any():
+        raise DatasetError(
+            f"{log.about.name}: nobody likes enough videos for the split {how!r} "
+            f"({liked.sum()} likes of {len(sequences)} people): nothing is left to validate on"
+        )
+    return made
+
+
+def _with_past(sequences: Sequences, events: Ints) -> Ints:
+    """Those that have an event of the same person before them: the others say nothing of a tower."""
+    return events[~np.isin(events, sequences.offsets[:-1])]
+
+
+def first_of_pair(sequences: Sequences, liked: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(n,) the first of the likes of the same video by the same person."""
+    person = np.repeat(np.arange(len(sequences)), sequences.lengths)
+    at = np.flatnonzero(liked)
+    pair = person[at] * np.int64(sequences.videos) + sequences.item[at]
+    first = np.zeros(len(liked), np.bool_)
+    first[at[np.unique(pair, return_index=True)[1]]] = True
+    return first
+
+
+def _by_last(sequences: Sequences, liked: NDArray[np.bool_]) -> Split:
+    """People with three likes and more; the others' events are all learned from."""
+    at = np.flatnonzero(liked)
+    person = np.searchsorted(sequences.offsets, at, "right") - 1
+    ends = np.cumsum(np.bincount(person, minlength=len(sequences)))
+    some = np.diff(np.r_[0, ends]) >= 3
+    validation, test = at[ends[some] - 2], at[ends[some] - 1]
+    learned = sequences.offsets[1:].copy()
+    learned[some] = validation
+    return Split(sequences, liked, learned, validation, test)
+
+
+def _by_time(sequences: Sequences, liked: NDArray[np.bool_], share: float) -> Split:
+    """The last `share` of events in time: their first half validates, the second tests."""
+    times = np.sort(sequences.timestamp_ms)
+    cuts = times[[int(len(times) * (1 - share)), int(len(times) * (1 - share / 2))]]
+    person = np.repeat(np.arange(len(sequences)), sequences.lengths)
+    after = sequences.timestamp_ms >= cuts[0]
+    learned = sequences.offsets[1:] - np.bincount(person[after], minlength=len(sequences))
+    later = sequences.timestamp_ms >= cuts[1]
+    return Split(
+        sequences,
+        liked,
+        learned,
+        _first(liked & after & ~later, person),
+        _first(liked & later, person),
+    )
+
+
+def _first(mask: NDArray[np.bool_], person: NDArray[np.intp]) -> Ints:
+    """The first event of each person among those marked."""
+    at = np.flatnonzero(mask)
+    return at[np.unique(person[at], return_index=True)[1]].astype(np.int64)

@@ -1,0 +1,220 @@
+"""The towers: what is trained in parallel is what the engine steps, whatever the configuration."""
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from contracts.models import StepInputs
+from contracts.videos import Video
+from model_runtime.forms import Block, ItemForm, UserForm
+from model_runtime.halves import from_halves, to_halves
+from model_runtime.learned_items import LearnedItems
+from model_runtime.recurrent_users import TILE, RecurrentUsers
+from model_runtime.signals import gap_buckets, signals
+from model_runtime.training.config import Items, Users
+from model_runtime.training.item_tower import ItemTower, weights_of
+from model_runtime.training.scan import doubling_scan, linear_scan
+from model_runtime.training.user_tower import Events, UserTower
+from operators.rounds import rounds
+
+torch.set_num_threads(1)  # what is tested is small: a second thread only waits for the first
+DIM = 64
+FORMS = [
+    {"cell": cell, "block": block, "taps": taps}
+    for cell, block, taps in [
+        ("rg_lru", "none", 4), ("rg_lru", "mlp", 1), ("min_gru", "cross", 3), ("lru", "none", 2),
+    ]
+]  # fmt: skip
+
+
+def trained(config: Users, seed: int = 0) -> UserTower:
+    """A tower whose every weight says something."""
+    torch.manual_seed(seed)
+    tower = UserTower(config, DIM).eval()
+    with torch.no_grad():
+        for p in tower.parameters():
+            p.add_(0.1 * torch.randn(p.shape))
+    return tower
+
+
+def stepped(config: Users, tower: UserTower) -> RecurrentUsers:
+    weights = {name: p.detach().numpy() for name, p in tower.named_parameters()}
+    return RecurrentUsers(
+        UserForm(**{n: getattr(config, n) for n in UserForm.__struct_fields__}), weights
+    )
+
+
+def inputs(n: int, seed: int = 0) -> StepInputs:
+    rng = np.random.default_rng(seed)
+    items = rng.standard_normal((n, DIM)).astype(np.float32)
+    items /= np.linalg.norm(items, axis=1, keepdims=True)
+    items[rng.random(n) < 0.1] = 0
+    shares = np.where(rng.random(n) < 0.3, np.nan, rng.random(n) * 1.5).astype(np.float32)
+    return StepInputs(
+        items, rng.integers(0, 15, n).astype(np.uint8), shares,
+        rng.exponential(5000, n).astype(np.float32),
+    )  # fmt: skip
+
+
+def take(whole: StepInputs, rows: np.ndarray) -> StepInputs:
+    return StepInputs(
+        whole.items[rows], whole.actions[rows], whole.shares[rows], whole.gaps_s[rows]
+    )
+
+
+def in_parallel(tower: UserTower, whole: StepInputs, lengths: list[int]) -> np.ndarray:
+    position = np.concatenate([np.arange(k) for k in lengths])
+    with torch.no_grad():
+        vectors: np.ndarray = tower(Events(
+            torch.from_numpy(whole.items),
+            torch.from_numpy(signals(whole.actions, whole.shares)),
+            torch.from_numpy(gap_buckets(whole.gaps_s)),
+            torch.from_numpy(position), max(lengths),
+        )).numpy()  # fmt: skip
+    return vectors
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda f: "-".join(map(str, f.values())))
+def test_a_step_at_a_time_gives_the_vectors_of_the_whole_sequence(form: dict[str, Any]) -> None:
+    config = Users(state="float32", inner=32, width=48, heads=3, layers=3, **form)
+    tower, lengths = trained(config), [1, 120, 7, 33]
+    users, whole = stepped(config, tower), inputs(sum(lengths))
+    parallel = in_parallel(tower, whole, lengths)
+    for first, k in zip(np.cumsum([0, *lengths]), lengths, strict=False):
+        state = users.init(np.zeros((1, DIM), np.float32))
+        for row in range(first, first + k):
+            state = users.step(state, take(whole, np.array([row])))
+            assert np.abs(users.read_out(state)[0] - parallel[row]).max() < 1e-4
+
+
+@given(hnp.arrays(np.float32, 40, elements=st.floats(-65504, 65504, width=32)))
+def test_halves_are_those_of_numpy(x: np.ndarray) -> None:
+    halves = to_halves(x).view(np.float16)
+    np.testing.assert_array_equal(halves, x.astype(np.float16))
+    np.testing.assert_array_equal(from_halves(halves.view(np.uint16)), halves.astype(np.float32))
+
+
+def test_what_is_too_large_for_a_half_becomes_the_largest() -> None:
+    held = from_halves(to_halves(np.array([1e6, -np.inf], np.float32)))
+    assert held.tolist() == [65504, -65504]
+
+
+def test_a_state_of_half_the_bytes_gives_nearly_the_same_vectors() -> None:
+    config = Users(state="float16")
+    tower, whole = trained(config), inputs(300)
+    users = stepped(config, tower)
+    state = users.init(np.zeros((1, DIM), np.float32))
+    assert users.hidden == config.numbers / 2
+    for row in range(300):
+        state = users.step(state, take(whole, np.array([row])))
+    cosine = float(users.read_out(state)[0] @ in_parallel(tower, whole, [300])[-1])
+    assert cosine > 0.999
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda f: "-".join(map(str, f.values())))
+def test_a_batch_cut_anywhere_steps_to_the_same_bytes(form: dict[str, Any]) -> None:
+    config = Users(**form)
+    users, rng = stepped(config, trained(config)), np.random.default_rng(1)
+    n, people = 200, 60
+    person, whole = rng.integers(0, people, n), inputs(n)
+    start = users.init(inputs(people, 5).items)
+    for cuts in ([0, n], [0, 1, 2, n], [0, 63, 64, 129, n], list(range(n + 1))):
+        state = start.copy()
+        for a, b in itertools.pairwise(cuts):
+            plan = rounds(person[a:b])
+            rows = a + plan.order
+            state[plan.users] = users.steps(state[plan.users], take(whole, rows), plan.starts)
+        if len(cuts) == 2:
+            expected = state.tobytes()
+        assert state.tobytes() == expected
+
+
+@given(st.integers(1, 3 * TILE), st.randoms())
+def test_who_else_is_in_the_batch_changes_nobody(n: int, random: object) -> None:
+    order = np.arange(n)
+    random.shuffle(order)  # type: ignore[attr-defined]
+    state, whole = USERS.init(inputs(n, 3).items), inputs(n, 4)
+    after = USERS.step(state, whole)
+    assert USERS.step(state[order], take(whole, order)).tobytes() == after[order].tobytes()
+    assert USERS.read_out(after[order]).tobytes() == USERS.read_out(after)[order].tobytes()
+
+
+def test_nobody_known_has_no_vector_and_interests_give_one() -> None:
+    interests = np.zeros((2, DIM), np.float32)
+    interests[1, 3] = 1
+    vectors = USERS.read_out(USERS.init(interests))
+    assert not vectors[0].any()
+    assert np.linalg.norm(vectors[1]) == pytest.approx(1, abs=1e-5)
+
+
+def test_what_is_not_a_number_leaves_a_state_that_is() -> None:
+    bad = StepInputs(
+        np.full((3, DIM), np.nan, np.float32), np.array([255, 0, 14], np.uint8),
+        np.array([np.inf, -np.inf, 1e30], np.float32), np.array([np.nan, np.inf, -5], np.float32),
+    )  # fmt: skip
+    state = USERS.step(np.zeros((3, USERS.hidden), np.float32), bad)
+    assert np.isfinite(USERS.read_out(state)).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+def test_both_scans_are_the_plain_loop_and_have_its_gradient(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    decay = torch.rand(23, 3, dtype=dtype) * 0.9
+    decay[[0, 5, 6]] = 0
+    drive = torch.randn(23, 3, dtype=dtype)
+    plain = [drive[0]]
+    for a, b in zip(decay[1:], drive[1:], strict=True):
+        plain.append(a * plain[-1] + b)
+    for scan in (linear_scan, doubling_scan):
+        torch.testing.assert_close(scan(decay, drive, 17), torch.stack(plain))
+    moving = decay.clone().requires_grad_(), drive.clone().requires_grad_()
+    assert torch.autograd.gradcheck(lambda a, b: linear_scan(a, b, 17), moving)
+
+
+def videos(n: int, embedding: int = 0) -> list[Video]:
+    rng = np.random.default_rng(0)
+    return [
+        Video(
+            f"v{i}", 1_600_000_000_000 + i, f"word{i % 5} film {i}", tags=(f"tag{i % 3}",), language="de",
+            category=f"c{i % 4}", creator_id=f"by{i % 6}", duration_ms=i * 1000, min_age=i % 19,
+            embedding=tuple(rng.standard_normal(embedding).tolist()) if embedding else None,
+        )
+        for i in range(n - 1)
+    ] + [Video("bare", 1)]  # fmt: skip
+
+
+@pytest.mark.parametrize("block", ["none", "mlp", "cross"])
+@pytest.mark.parametrize("size", [0, 20])
+def test_the_engine_embeds_a_video_as_training_did(block: Block, size: int) -> None:
+    torch.manual_seed(0)
+    known, met = videos(30, size), np.arange(30) % 3 > 0
+    tower = ItemTower(Items(block=block, buckets=512), known, met).eval()
+    with torch.no_grad():
+        for p in tower.parameters():
+            p.add_(0.05 * torch.randn(p.shape))
+        expected = tower(torch.arange(30)).numpy()
+    served = LearnedItems(ItemForm(block=block, buckets=512), weights_of(tower))
+    np.testing.assert_allclose(served.embed(known), expected, atol=1e-5)
+
+
+def test_a_new_video_is_nearest_to_those_of_its_creator_and_words() -> None:
+    torch.manual_seed(0)
+    known = videos(30)
+    tower = ItemTower(Items(buckets=4096), known, np.ones(30, bool)).eval()
+    weights = weights_of(tower) | {"own": np.zeros((30, 64), np.float32)}
+    served = LearnedItems(ItemForm(buckets=4096), weights)
+    new = Video("new", known[4].published_at, known[4].title, tags=known[4].tags, category="c0",
+                creator_id=known[4].creator_id, language="de")  # fmt: skip
+    nearest = np.argmax(served.embed(known) @ served.embed([new])[0])
+    assert nearest == 4
+    assert not served.embed_texts(["", "nobodyeversaidthis"]).any()
+
+
+CONFIG = Users()
+USERS = stepped(CONFIG, trained(CONFIG))
