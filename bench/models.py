@@ -1,4 +1,4 @@
-"""The day-0 towers and ranker, the fold of video statistics, and the board that serves them."""
+"""Day-0 and trained models, the fold of video statistics, and the board that serves them."""
 
 import time
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from bench import _towers as towers_of
 from bench._report import Figure, report
 from contracts.batch import CandidateBatch
 from contracts.engine_records import Neighbours, VideoStats
@@ -15,6 +16,7 @@ from contracts.settings import ModelSettings, StatsSettings
 from contracts.stats_rows import of_records
 from contracts.videos import Video
 from model_runtime import bundles
+from model_runtime.forms import Cell, UserForm
 from operators.stats_board import StatsBoard
 from operators.video_stats import PartitionStats, StatEvents
 
@@ -70,6 +72,37 @@ def towers() -> Figures:
         "user tower, read-out of 2,000, ms": median_ms(lambda: bundle.users.read_out(items)),
         "ranker, 500 candidates, ms": median_ms(lambda: bundle.ranker.predict(batch)),
     }
+
+
+def trained() -> Figures:
+    """Towers that learn: a step of 1,000 people by kind of recurrence, and 1,000 videos."""
+    rng, n = np.random.default_rng(0), 1000
+    vectors = rng.standard_normal((n, 64)).astype(np.float32)
+    inputs = StepInputs(
+        vectors, rng.integers(0, 15, n).astype(np.uint8), rng.random(n).astype(np.float32),
+        rng.exponential(100, n).astype(np.float32),
+    )  # fmt: skip
+    cells: tuple[Cell, ...] = ("rg_lru", "min_gru", "lru")
+    forms = {str(cell): UserForm(cell=cell, state="float32") for cell in cells}
+    forms["rg_lru, half the bytes"] = UserForm()
+    forms["rg_lru, 2 layers of 128"] = UserForm(layers=2, width=128, state="float32")
+    figures = Figures()
+    for name, form in forms.items():
+        tower = towers_of.users(form)
+        state = tower.init(vectors)
+        figures[f"{name}: {tower.hidden * 4} bytes, step of 1,000, ms"] = median_ms(
+            lambda tower=tower, state=state: tower.step(state, inputs)  # type: ignore[misc]
+        )
+        figures[f"{name}: read-out of 1,000, ms"] = median_ms(
+            lambda tower=tower, state=state: tower.read_out(state)  # type: ignore[misc]
+        )
+    videos = [
+        Video(f"v{i}", NOW_MS, f"word{i % 97} and word{i}", tags=(f"t{i % 50}",), category="c",
+              creator_id=f"c{i % 100}", language="de", duration_ms=30_000)
+        for i in range(n)
+    ]  # fmt: skip
+    embed = towers_of.items().embed
+    return figures | {"trained item tower, videos/s": 1e6 / median_ms(lambda: embed(videos), 10)}
 
 
 def events(rng: np.random.Generator, n: int, at_ms: int) -> StatEvents:
@@ -135,9 +168,14 @@ def board() -> Figures:
 
 def main() -> None:
     """Measure, print, write."""
-    measured = towers() | statistics() | board()
+    measured = towers() | trained() | statistics() | board()
     figures = [Figure(what, value, _unit(what)) for what, value in measured.items()]
-    report("models", "day-0 models and statistics", figures, "user tower, step of 2,000, ms")
+    report(
+        "models",
+        "day-0 models, trained towers and statistics",
+        figures,
+        "user tower, step of 2,000, ms",
+    )
 
 
 def _unit(what: str) -> str:
