@@ -1,5 +1,6 @@
 """The service behind the recommendation routes: one request in, one page out, effects afterwards."""
 
+import asyncio
 import secrets
 import time
 from dataclasses import dataclass, replace
@@ -58,7 +59,13 @@ class Engine:
         self.tokens: Tokens = before.tokens if before else Tokens.of(deps.settings.api)
         self.meter: FreshnessMeter = before.meter if before else FreshnessMeter()
         self.impressions = Impressions(deps.publisher)
-        lower = (self._funnel(home.rung_trending(deps)), self._funnel(home.rung_static(deps)))
+        # Both bundles' engines share one thread while one goes live.
+        self.turns: asyncio.Semaphore = (
+            before.turns if before else asyncio.Semaphore(deps.settings.feed.at_once)
+        )
+        lower = (
+            self._funnel(home.rung_trending(deps)), self._funnel(home.rung_static(deps)), self.turns,
+        )  # fmt: skip
         spec = home.home(deps)
         _check_features(deps, spec)
         self.ladders = {

@@ -13,6 +13,7 @@ the lower rung is reported.
 
 import asyncio
 import logging
+from contextlib import nullcontext
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -59,11 +60,18 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
-    """The funnels of one endpoint, best first. `lower` are its last rungs, which need less."""
+    """The funnels of one endpoint, best first; the last two need less.
+
+    Attributes:
+        turns: one for each first funnel that may run at the same time, in this process. The others
+            wait in the order in which they came: funnels that share one thread would all be late
+            together. Who waits too long gets a lower rung, which needs no turn.
+    """
 
     first: Funnel
     trending: Funnel
     static: Funnel
+    turns: asyncio.Semaphore
 
     async def serve(self, query: Query, known: bool, budget_s: float, trace: Trace) -> Answer:
         """The best rung that works. Never raises for what a component does.
@@ -75,11 +83,12 @@ class Ladder:
         loop = asyncio.get_running_loop()
         until_s = loop.time() + budget_s
         # The lower rungs keep a fifth: they have to run after the first one was too late.
-        for rung, funnel, share in (
-            (Rung.FULL, self.first, 0.8), (Rung.TRENDING, self.trending, 0.9),
-        ):  # fmt: skip
+        for rung, funnel, share, turn in (
+            (Rung.FULL, self.first, 0.8, self.turns),
+            (Rung.TRENDING, self.trending, 0.9, nullcontext()),
+        ):
             try:
-                async with asyncio.timeout((until_s - loop.time()) * share):
+                async with asyncio.timeout((until_s - loop.time()) * share), turn:
                     served = await run(funnel, query, trace, may_be_empty=rung is Rung.FULL)
                 return Answer(rung or _first_rung(known, trace), funnel, served, trace)
             except Exception as e:

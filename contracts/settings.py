@@ -54,6 +54,9 @@ class StreamSettings(Section):
         3000, ge=1, description="How often statistics that change all the time are published."
     )
     partitions_every_s: float = Field(30.0, gt=0, description="Look for new partitions this often.")
+    nice: int = Field(
+        5, ge=0, le=19, description="Niceness: a feed on the same machine goes before a fold."
+    )
 
 
 class UserSettings(Section):
@@ -111,6 +114,11 @@ class FeedSettings(Section):
 
     deadline_ms: float = Field(150.0, gt=0, description="Of the whole request.")
     source_deadline_ms: float = Field(40.0, gt=0)
+    at_once: int = Field(
+        1,
+        ge=1,
+        description="Funnels at the same time in a worker; more than one only if a source waits.",
+    )
     after_wait_ms: float = Field(
         400.0, ge=0, description="How long a position token may hold a feed."
     )

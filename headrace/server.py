@@ -42,6 +42,8 @@ def run_server(environ: MutableMapping[str, str]) -> None:
         stale.unlink()
     # Read by prometheus_client when a worker imports it.
     environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    # A product on all cores at once keeps the other workers, and this one's requests, waiting.
+    environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         _serve(settings.api)
     finally:

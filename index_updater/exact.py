@@ -1,5 +1,6 @@
 """Search by comparing with every row: the fresh tail, small indexes, and the measure of recall."""
 
+import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from index_updater.generation import Generation
 from index_updater.graph import F32, Labels
 
+RESTS: Final = 4.0  # beside searches: a fifth of a core
 _BLOCK: Final = 16_384  # rows turned into float32 at once: 4 MB at 64 dimensions
 
 
@@ -50,12 +52,17 @@ def tail_search(view: View, drained: int, query: F32, k: int) -> tuple[Labels, F
     return best(labels[keep], sims[keep], k)
 
 
-def exact_search(view: View, queries: F32, k: int) -> list[tuple[Labels, F32]]:
-    """For each of (m, d) queries the k best live labels and their cosines."""
+def exact_search(view: View, queries: F32, k: int, rests: float = 0.0) -> list[tuple[Labels, F32]]:
+    """For each of (m, d) queries the k best live labels and their cosines.
+
+    Args:
+        rests: sleep so many times as long as each block of rows took. A look at a million rows takes a
+            core for most of a second: searches meanwhile were late, and that once in twenty seconds.
+    """
     found = [(np.empty(0, np.int64), np.empty(0, np.float32))] * len(queries)
     rows = view.generation.rows
     for start in range(0, view.n, _BLOCK):
-        end = min(start + _BLOCK, view.n)
+        end, began = min(start + _BLOCK, view.n), time.perf_counter()
         alive = rows.died[start:end] > view.epoch
         sims = queries @ rows.floats(slice(start, end)).T  # (m, block)
         for i, (before, their) in enumerate(found):
@@ -64,6 +71,8 @@ def exact_search(view: View, queries: F32, k: int) -> list[tuple[Labels, F32]]:
             near = np.flatnonzero((sims[i] >= least) & alive)
             labels, near_sims = np.concatenate([before, start + near]), sims[i, near]
             found[i] = best(labels, np.concatenate([their, near_sims]), k)
+        if rests:
+            time.sleep(rests * (time.perf_counter() - began))
     return found
 
 

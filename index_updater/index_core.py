@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from contracts.batch import Ids
 from contracts.settings import IndexSettings
-from index_updater.exact import View, best, exact_search, first_view, tail_search
+from index_updater.exact import RESTS, View, best, exact_search, first_view, tail_search
 from index_updater.generation import EXACT_BELOW, Generation
 from index_updater.graph import F32, Labels
 from index_updater.recall import Found, likely_queries, shares_found
@@ -120,31 +120,31 @@ class IndexCore:
         ((labels, sims),) = exact_search(view, unit_query(query, self.dim)[None], max(k, 0))
         return view.generation.rows.ids[labels], np.minimum(sims, np.float32(1))
 
-    def recall(self, queries: F32, k: int) -> float:
+    def recall(self, queries: F32, k: int, rests: float = 0.0) -> float:
         """Mean share of the exact k best that `search` finds, for (m, d) queries; 1.0 if empty.
 
         A value below `recall_floor` makes `maintain` raise the search effort or, if that is not
-        enough and there was churn since the last rebuild, rebuild.
+        enough and there was churn since the last rebuild, rebuild. `rests` as of `exact_search`.
         """
         if not len(queries):
             return 1.0
-        value = float(self.shares(queries, k).mean())
+        value = float(self.shares(queries, k, rests).mean())
         if value < self.settings.recall_floor:
             self._missed = np.stack([unit_query(q, self.dim) for q in queries[:_RECENT]])
         return value
 
     def probe(self, seed: int, k: int) -> float:
         """`recall` of what is likely to be asked: videos, and viewers' vectors, which are harder."""
-        return self.recall(likely_queries(self._view, seed), min(k, len(self)))
+        return self.recall(likely_queries(self._view, seed), min(k, len(self)), RESTS)
 
-    def shares(self, queries: F32, k: int) -> F32:
+    def shares(self, queries: F32, k: int, rests: float = 0.0) -> F32:
         """(m,) share of the exact k best found for each of (m, d) queries. The index learns nothing."""
         if k <= 0 or not len(self):
             return np.ones(len(queries), np.float32)
         units = np.array([unit_query(q, self.dim) for q in queries]).reshape(-1, self.dim)
         view = self._view
         found = [self._near(query, k, view)[1:] for query in units]
-        return shares_found(exact_search(view, units, k), found)
+        return shares_found(exact_search(view, units, k, rests), found)
 
     @contextmanager
     def frozen(self) -> Iterator[None]:

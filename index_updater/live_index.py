@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from contracts.batch import Ids
 from contracts.settings import IndexSettings
-from index_updater.exact import exact_search
+from index_updater.exact import RESTS, exact_search
 from index_updater.generation import EXACT_BELOW, Generation, capacity_for
 from index_updater.graph import F32
 from index_updater.index_core import IndexCore
@@ -192,7 +192,8 @@ class LiveIndex(IndexCore):
         if not len(likely):
             return False
         queries = np.concatenate([*asked, self._recent_queries(), likely])
-        exact, graph = exact_search(view, queries, k), view.generation.graph
+        exact = exact_search(view, queries, k, RESTS if self._searched else 0.0)
+        graph = view.generation.graph
 
         def recall_at(ef: int) -> float:
             return weakest(self._shares(view, queries, exact, k, ef))

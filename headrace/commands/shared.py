@@ -62,6 +62,17 @@ def log_to_stderr() -> None:
     )
 
 
+def give_way(nice: int) -> None:
+    """Lower this process' priority. Where the kernel groups sessions (autogroup), the session's too."""
+    import os
+
+    os.nice(nice)
+    try:
+        Path("/proc/self/autogroup").write_text(str(nice))
+    except OSError:
+        pass  # another system, a kernel without it, or a container that may not
+
+
 def freeze_garbage() -> None:
     """What start-up made lives as long as the process: the collector need not look at it again."""
     import gc

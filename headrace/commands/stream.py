@@ -26,13 +26,14 @@ def stream(name: Annotated[Flow, typer.Argument(help="Which flow.")]) -> None:
     os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
     from prometheus_client import start_http_server
 
-    from headrace.commands.shared import log_to_stderr, stop_on_signals
+    from headrace.commands.shared import give_way, log_to_stderr, stop_on_signals
     from headrace.environment import read_settings
     from headrace.flows import FLOWS
 
     log_to_stderr()
     stop = stop_on_signals()
     settings = read_settings(os.environ)
+    give_way(settings.stream.nice)
     if settings.metrics.port:
         start_http_server(settings.metrics.port, settings.metrics.host)
     FLOWS[name.value](settings, stop)

@@ -141,6 +141,53 @@ def test_a_funnel_that_is_too_late_as_a_whole_gives_way_in_time() -> None:
     assert time.perf_counter() - started < 0.25
 
 
+@dataclass
+class Watched:
+    """A source that sees how many funnels it is in at once."""
+
+    name: str = "two_tower"
+    inside: int = 0
+    most: int = 0
+
+    def enabled(self, query: Query) -> bool:
+        return True
+
+    async def retrieve(self, query: Query) -> Ids:
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        await asyncio.sleep(0)
+        self.inside -= 1
+        return np.empty(0, np.int64)
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_only_so_many_funnels_run_at_once_and_all_have_their_turn(at_once: int) -> None:
+    made = busy_world()
+    source = Watched()
+    spec = home.home(made.deps)
+    spec = replace(spec, sources=[source, *list(spec.sources)[1:]])
+
+    async def ask() -> list[Answer]:
+        engine = Engine(made.deps)
+        ladder = replace(
+            engine.ladders["feed"], first=Funnel(spec, 5.0), turns=asyncio.Semaphore(at_once)
+        )
+        viewer = await engine.look_up(Request(user_id="ann", limit=10))
+        query = engine.query(Request(user_id="ann", limit=10), viewer, np.empty(0, np.uint32))
+        return await asyncio.gather(*(ladder.serve(query, True, 30.0, Trace()) for _ in range(8)))
+
+    answers = asyncio.run(ask())
+    assert source.most == at_once
+    assert {answer.rung for answer in answers} == {Rung.FULL}
+
+
+def test_whose_turn_does_not_come_in_time_gets_what_is_trending() -> None:
+    made = busy_world()
+    answer = climb(made, home.home(made.deps), turns=asyncio.Semaphore(0))
+    assert answer.rung is Rung.TRENDING
+    assert len(answer.served.page) == 10
+
+
 def test_without_trends_the_newest_videos_are_served() -> None:
     made = world([video(i) for i in range(30)])
     answer = climb(made, replace(home.home(made.deps), sources=[Slow("two_tower", 5.0)]))
