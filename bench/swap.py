@@ -154,7 +154,7 @@ def fill(running: Engine, world: World, said: argparse.Namespace) -> None:
         running.flow(flow)
     _wait(running, "video-vectors", "videos")
     load(
-        "events", running.kafka.bootstrap, wait=True, rate=0, videos=world.n, viewers=said.viewers,
+        "events", running.kafka.bootstrap, wait=True, videos=world.n, viewers=said.viewers,
         seconds=said.viewers * said.past, seed=9,
     )  # fmt: skip
     _wait(running, "user-state", "events")

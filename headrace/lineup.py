@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 
 import redis
 
+from contracts.errors import BundleError
 from contracts.lineup import Lineup
 from contracts.models import Bundle
 from contracts.settings import Settings
@@ -45,6 +46,7 @@ class Following:
     def wait(self, stop: threading.Event, timeout_s: float | None = None) -> bool:
         """Read the topic; whether it was read before `stop`, or the time was over."""
         self.topic.start()
+        self._open_registry()
         waited_s = 0.0
         while not self.topic.caught_up(_LOOK_EVERY_S):
             waited_s += _LOOK_EVERY_S
@@ -72,6 +74,14 @@ class Following:
             BundleError: see `bundles.load`.
         """
         return bundles.load(settings_for(self.settings, self.client).model, bundle_id)
+
+    def _open_registry(self) -> None:
+        """Now: what a file system imports takes a while, and a promotion comes under traffic."""
+        if self.settings.model.registry is not None:
+            try:
+                bundles.registry(self.settings.model).folders()
+            except BundleError as e:  # what is built in can be served all the same
+                _log.warning("the registry does not answer: %s", e)
 
     @property
     def presence(self) -> Presence:

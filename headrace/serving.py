@@ -51,6 +51,7 @@ class Served:
         """Once: the first viewer does not wait for what is compiled or loaded at first use."""
         if not self._rehearsed:
             self._rehearsed = True
+            self.videos.take_over()
             rehearse(self.engine.deps)
 
     def close(self) -> None:
@@ -109,7 +110,8 @@ class Serving:
 
     def _build(self, bundle_id: str) -> Served:
         settings, bundle = self._settings, self._following.load(bundle_id)
-        videos = FollowedVideos(settings, bundle, self._clock_ms, live=self._first)
+        before = None if self._first else self._served.current
+        videos = FollowedVideos(settings, bundle, self._clock_ms, before.videos if before else None)
         keys = Keys(settings.redis.namespace)
         deps = Dependencies(
             settings=settings,
@@ -122,7 +124,7 @@ class Serving:
             ready=self.state.ready,
             clock_ms=self._clock_ms,
         )
-        engine = Engine(deps, None if self._first else self._served.current.engine)
+        engine = Engine(deps, before.engine if before else None)
         complete = Completeness(settings.kafka, self._following.marks, bundle_id, videos.follower)
         videos.start()
         self._first = False

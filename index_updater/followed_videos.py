@@ -27,6 +27,7 @@ from contracts.models import Bundle
 from contracts.settings import Settings
 from contracts.topics import VIDEO_VECTORS
 from index_updater import snapshot
+from index_updater.generation import capacity_for
 from index_updater.live_index import LiveIndex
 from operators.catalog import Catalog
 from streams.catalog_follower import apply_vectors
@@ -50,15 +51,28 @@ class FollowedVideos:
     """
 
     def __init__(
-        self, settings: Settings, bundle: Bundle, clock_ms: Callable[[], int], live: bool
+        self,
+        settings: Settings,
+        bundle: Bundle,
+        clock_ms: Callable[[], int],
+        beside: "FollowedVideos | None" = None,
     ) -> None:
+        """Boot, from a snapshot if there is one of this bundle; nothing is followed yet.
+
+        Args:
+            beside: the generation that answers, if there is one: of about so many videos.
+        """
+        live, expected = beside is None, len(beside.catalog) if beside else 0
         self.bundle, self.live, self._rebuilds = bundle, live, 0
         self._settings, self._clock_ms = settings, clock_ms
         booted = self._boot()
-        self.catalog = booted.catalog if booted else Catalog(bundle.items.dim)
-        self.index = booted.index if booted else LiveIndex(bundle.items.dim, settings.index)
-        if not live:
-            self.index.others_serve()
+        dim, room = bundle.items.dim, capacity_for(expected)
+        self.catalog: Catalog = booted.catalog if booted else Catalog(dim, max(1024, 2 * expected))
+        self.index: LiveIndex = (
+            booted.index if booted else LiveIndex(dim, settings.index, max(10_000, room))
+        )
+        if beside is not None:
+            self.index.fill_beside()
         self.follower = TopicFollower(
             settings.kafka, (VIDEO_VECTORS.name,), paced(self._apply, lambda: self.live),
             _followed(booted.meta) if booted else None, gather_s=_GATHER_S,
@@ -110,6 +124,10 @@ class FollowedVideos:
             for produced_ms in change.produced_ms.tolist():
                 VIDEO_TO_INDEX.observe(max(now_ms - produced_ms, 0) / 1000)
         INDEX_VIDEOS.set(len(self.index))
+
+    def take_over(self) -> None:
+        """This will be the bundle that answers."""
+        self.index.take_over()
 
     def categories(self, ids: Ids) -> np.ndarray[Any, np.dtype[np.uint32]]:
         """(n,) hash of each video's category, 0 for none."""

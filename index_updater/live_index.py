@@ -64,6 +64,7 @@ class LiveIndex(IndexCore):
         self._rebuild: Rebuild | None = None
         self._row_s = _ROW_S
         self._looked_at = self._view.generation.changes
+        self._filling = False
         self._exhausted = False  # more effort did not bring the recall back
         self._wake, self._stop = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
@@ -93,9 +94,19 @@ class LiveIndex(IndexCore):
         drained = self._drain_slice()
         return self._rebuild_slice() or drained
 
-    def others_serve(self) -> None:
-        """Work in short slices from the start: this process serves somebody, if not from here."""
-        self._searched = True
+    def fill_beside(self) -> None:
+        """Nobody asks here yet, but this process serves: work in short slices, and do not tune.
+
+        An index that grows from empty would be tuned each time that it has become a tenth larger.
+        """
+        self._searched = self._filling = True
+
+    def take_over(self) -> None:
+        """Somebody will ask from now on: find the effort that it takes."""
+        if self._filling:
+            with self._rebuilding:
+                self._filling = False
+                self._tune()
 
     def start(self) -> None:
         """Maintain in a thread of its own, until `close`."""
@@ -156,7 +167,7 @@ class LiveIndex(IndexCore):
             return False
         try:
             if self._rebuild is None:
-                tuned = self._tune()
+                tuned = not self._filling and self._tune()
                 if not self._due():
                     return tuned
                 live = len(self)

@@ -38,3 +38,21 @@ def test_searches_of_different_effort_beside_each_other_each_get_their_own(struc
     with ThreadPoolExecutor(4) as pool:
         for effort, answers in [(e, pool.submit(search, e)) for e in (K, 0, K, 0)]:
             assert answers.result() == (usual if effort == 0 else little)
+
+
+def test_an_index_that_is_filled_beside_another_is_tuned_once_before_it_takes_over() -> None:
+    settings = IndexSettings(structure="cells", ef_search=100)  # too little for 0.98
+    index = LiveIndex(DIM, settings, capacity=20_000)
+    index.fill_beside()
+    for start in range(0, 6000, 1000):
+        index.upsert(np.arange(start, start + 1000), unit(1000, start + 1))
+        while index.maintain():
+            pass
+    assert (index.effort, index.rebuilds) == (100, 0)
+    before = float(index.shares(unit(100, 7), 100).mean())
+    index.take_over()
+    raised = index.effort
+    assert raised > 100
+    assert index.recall(unit(100, 7), 100) > before
+    index.take_over()
+    assert index.effort == raised
