@@ -85,6 +85,16 @@ class Fitting:
             watch.told(row)
             if row["epoch"] - self.progress.best[1] >= stopping.every * stopping.patience:
                 break
+        return self.best()
+
+    def best(self) -> Progress:
+        """Where the run stands; `average` becomes what validated best.
+
+        Raises:
+            ConfigError: nothing was validated yet.
+        """
+        if not self.progress.best[1]:
+            raise ConfigError(f"{self._folder.path}: no epoch of this run was validated yet")
         self.average.load_state_dict(self._best)
         return self.progress
 

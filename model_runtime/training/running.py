@@ -23,11 +23,12 @@ from model_runtime.training.sequences import Sequences, sequences
 from model_runtime.training.split import split
 
 
-def train(config: Training, beside: Path, watch: Watch) -> Manifest:
+def train(config: Training, beside: Path, watch: Watch, further: bool = True) -> Manifest:
     """Train (or go on), measure the test once, write the bundle; its manifest.
 
     Args:
         beside: what relative folders of the configuration are relative to.
+        further: else the best epoch so far becomes a bundle, whose id says which it was.
 
     Raises:
         DatasetError: the log lacks something, or holds nothing to learn from.
@@ -41,24 +42,32 @@ def train(config: Training, beside: Path, watch: Watch) -> Manifest:
     parts = split(log, people, config.data.split, config.data.kept, config.data.positives)
     folder = RunFolder(beside / config.runs / config.name, config)
     fitting = Fitting(config, parts, log.videos, folder)
-    progress = fitting.run(watch)
+    progress = fitting.run(watch) if further else fitting.best()
     test = quality(fitting.average, people, parts.test)
     metrics = {
         "validation_ndcg": progress.best[0], "test_hr": test.hr, "test_ndcg": test.ndcg,
         "test_people": float(test.people),
     }  # fmt: skip
-    folder.tell({"epochs": progress.epochs, "best": progress.best, **metrics})
-    return export(fitting.average, folder.bundles, config, fingerprint(log, people), metrics)
+    if further:
+        folder.tell({"epochs": progress.epochs, "best": progress.best, **metrics})
+    bundle = config.name if further else f"{config.name}-{progress.best[1]}"
+    data = fingerprint(log, people)
+    return export(fitting.average, folder.bundles, bundle, config, data, metrics)
 
 
 def export(
-    model: TwoTower, store: Path, config: Training, data: dict[str, Any], metrics: dict[str, float]
+    model: TwoTower,
+    store: Path,
+    bundle: str,
+    config: Training,
+    data: dict[str, Any],
+    metrics: dict[str, float],
 ) -> Manifest:
     """The model as a bundle that serves without torch."""
     towers = Towers(_form(config.users, UserForm), _form(config.items, ItemForm))
     users = {name: p.detach().cpu().numpy() for name, p in model.users.named_parameters()}
     return learned.write(
-        store, config.name, towers, users, weights_of(model.items),
+        store, bundle, towers, users, weights_of(model.items),
         training=msgspec.to_builtins(config), data=data, metrics=metrics,
     )  # fmt: skip
 

@@ -86,6 +86,8 @@ def test_a_run_that_is_killed_ends_as_if_nothing_had_happened(log: Path, tmp_pat
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
     assert not (log / "runs/small/bundle").exists()
+    early = train(read(config_in(log, 6)), log, Silent(), further=False)
+    assert early.id.startswith("small-")
     train(read(config_in(log, 6)), log, Silent())
     assert rows(log) == rows(whole)
     weights = "runs/small/bundle/small/users.safetensors"
