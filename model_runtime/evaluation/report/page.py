@@ -77,7 +77,7 @@ def _ranking(lines: Sequence[Line]) -> str:
 
 
 def _staleness(curve: Staleness) -> str:
-    parts = {"everybody": curve.points, "had a state at each delay": curve.met}
+    parts = {"everybody": curve.points, "known throughout": curve.met}
     chart = {
         name: [_mark(p.label, p.ndcg, faint=bool(p.note)) for p in points]
         for name, points in parts.items()
@@ -97,11 +97,11 @@ def _staleness(curve: Staleness) -> str:
         "<p>NDCG@10. The same model and the same events; only the person's state is late. Between a "
         f"query and the person's event before it lie, at most, for {escape(gaps)} of the queries; "
         f"{curve.first:.1%} have none before. Where a late state is none, the charts answer: so the "
-        f"second line is of the {known:,} queries of people who had one at each delay. "
+        f"second line is of the {known:,} queries of people known throughout: with a state at each. "
         "Hollow points: the log's clock cannot show them.</p>"
         f"{lines(chart, 'the state is late by')}"
         '<div class="wide"><table><tr><th>late by</th><th>everybody</th>'
-        "<th>had a state at each delay</th><th>less that without delay</th>"
+        "<th>known throughout</th><th>less that without delay</th>"
         "<th>states changed</th><th></th></tr>"
         f"{rows}</table></div>"
     )
