@@ -38,6 +38,11 @@ VIEWER_COLUMNS: Final = (
     f32("session_minutes"),
     f32("age_hours"),  # since publication, of the candidate
     f32("language_match"),  # 1 the viewer's language, 0 another, 0.5 unknown
+    # Names, to be crossed with the video's: small whole numbers, exact in a float32; 0 unknown.
+    f32("hour"),  # of the day (UTC)
+    f32("viewer_country"),
+    f32("viewer_language"),
+    f32("viewer_device"),
 )
 # From decayed statistics, smoothed by a prior (`operators.stats_board`).
 RATE_COLUMNS: Final = (

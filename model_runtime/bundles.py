@@ -1,16 +1,17 @@
 """Loading a bundle by its id. Trained kinds add themselves to `KINDS`."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from contracts.errors import BundleError
-from contracts.features import FEATURE_COLUMNS
+from contracts.features import FEATURE_COLUMNS, VIDEO_COLUMNS
 from contracts.models import Bundle
 from contracts.settings import ModelSettings
-from model_runtime import day0, learned, manifest
+from model_runtime import day0, learned, manifest, ranker_files
 from model_runtime.manifest import Manifest
 from model_runtime.store import Store
 
@@ -49,7 +50,8 @@ def build(found: Manifest, files: Mapping[str, bytes], settings: ModelSettings) 
     Raises:
         BundleError: of another kind, or made for other features or embeddings.
     """
-    if unknown := sorted(set(found.features) - {spec.name for spec in FEATURE_COLUMNS}):
+    served = {spec.name for spec in (*VIDEO_COLUMNS, *FEATURE_COLUMNS)}
+    if unknown := sorted(set(found.features) - served):
         raise BundleError(f"bundle {found.id!r} reads columns not served: {', '.join(unknown)}")
     ours, theirs = settings.embedding_size, found.embedding_size
     if None not in (ours, theirs) and ours != theirs:
@@ -60,6 +62,8 @@ def build(found: Manifest, files: Mapping[str, bytes], settings: ModelSettings) 
     if found.kind not in KINDS:
         raise BundleError(f"bundle {found.id!r} is of kind {found.kind!r}, not {sorted(KINDS)}")
     bundle = KINDS[found.kind](found, files, settings)
+    if ranker := ranker_files.from_files(found.id, files):
+        bundle = replace(bundle, ranker=ranker)
     _agree(found, bundle)
     return bundle
 

@@ -35,6 +35,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     *statistics.FEATURES,
     *sessions.FEATURES,
     *candidate.FEATURES,
+    *context.FEATURES,
 )
 
 __all__ = ["FEATURES", "FOLDS", "Feature", "Fold"]

@@ -1,16 +1,21 @@
-"""Where and on what a person was when nobody told us in a profile, and how fresh the record is."""
+"""Where, when and on what a person is, and how fresh the record is."""
 
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.features.protocol import LiveEvents, Records
+from contracts.batch import CandidateBatch, Column
+from contracts.features import VIEWER_COLUMNS
+from operators.features.protocol import Feature, LiveEvents, Records
 from operators.kernel import kernel
 
 # An event is timed from its own clock if that is near the broker's; else a late or replayed event
 # would look like a slow engine.
 _PRODUCED_WITHIN_MS: Final = 60_000
+_HOUR_MS: Final = 3_600_000
+_DEVICES: Final = 65_521  # a 32-bit hash is not exact in a float32; two of a hundred collide rarely
+_SPEC: Final = {spec.name: spec for spec in VIEWER_COLUMNS}
 FIELDS: Final = ["country", "language", "device", "newest_ms", "folded_ms"]
 
 
@@ -39,3 +44,27 @@ def produced_ms(events: NDArray[Any]) -> NDArray[np.int64]:
     behind = events["broker_ms"] - events["ts_ms"]
     own = (behind >= 0) & (behind <= _PRODUCED_WITHIN_MS)
     return np.where(own, events["ts_ms"], events["broker_ms"])
+
+
+def _hour(state: Any, batch: CandidateBatch, now_ms: int, language: int) -> Column:
+    return np.asarray(now_ms // _HOUR_MS % 24, np.float32)
+
+
+def _country(state: Any, batch: CandidateBatch, now_ms: int, language: int) -> Column:
+    return np.asarray(state["country"], np.float32)
+
+
+def _language(state: Any, batch: CandidateBatch, now_ms: int, language: int) -> Column:
+    return np.asarray(language, np.float32)
+
+
+def _device(state: Any, batch: CandidateBatch, now_ms: int, language: int) -> Column:
+    return np.asarray(state["device"] % _DEVICES, np.float32)
+
+
+FEATURES: Final = (
+    Feature(_SPEC["hour"], _hour, needs_state=False),
+    Feature(_SPEC["viewer_country"], _country),
+    Feature(_SPEC["viewer_language"], _language, needs_state=False),
+    Feature(_SPEC["viewer_device"], _device),
+)
