@@ -1,42 +1,14 @@
 """What `headrace train-ranker` shows: a bar of the epoch's steps, a line an epoch, the heads at the end."""
 
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from headrace.training_view import Bars
 
-class RankerView:
+
+class RankerView(Bars):
     """Looks on while a run goes."""
-
-    def __init__(self, console: Console) -> None:
-        self.console = console
-        self._bars = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console
-        )
-        self._bar = self._bars.add_task("reading the log", total=None)
-
-    def __enter__(self) -> Self:
-        self._bars.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self._bars.stop()
-
-    def epoch(self, number: int, steps: int) -> None:
-        """A new one begins."""
-        self._bars.reset(self._bar, total=steps, description=f"epoch {number}")
-
-    def step(self, loss: float) -> None:
-        """One step is done."""
-        self._bars.update(self._bar, advance=1)
 
     def told(self, row: dict[str, Any]) -> None:
         """An epoch is done."""

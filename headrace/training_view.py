@@ -11,7 +11,7 @@ class Bars:
     """Looks on while a run goes."""
 
     def __init__(self, console: Console, epochs: int) -> None:
-        self._epochs = epochs
+        self.console, self._epochs = console, epochs
         self._bars = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
             TimeRemainingColumn(), TextColumn("loss {task.fields[loss]}"), console=console,
@@ -41,6 +41,6 @@ class Bars:
     def told(self, row: dict[str, Any]) -> None:
         """An epoch is done."""
         quality = f"  HR@10 {row['hr']:.4f}  NDCG@10 {row['ndcg']:.4f}" if "ndcg" in row else ""
-        self._bars.console.print(
+        self.console.print(
             f"epoch {row['epoch']:3}  loss {row['loss']:.4f}{quality}  {row['seconds']:.0f} s"
         )

@@ -26,7 +26,7 @@ def train_ranker(
     except ModuleNotFoundError as e:
         raise ConfigError(f"training needs {e.name}: pip install 'headrace[train]'") from None
     settings = read(config)
-    with RankerView(Console()) as view:
+    with RankerView(Console(), settings.learning.epochs) as view:
         made, report = run(settings, config.parent, view)
         view.compared(report)
     folder = config.parent / settings.runs / settings.name
