@@ -102,9 +102,9 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
     assert not (box.state / addresses.FILE).exists()
 
 
-def test_the_addresses_are_those_of_the_four_parts_and_all_answer(box: Box) -> None:
+def test_the_addresses_are_those_of_the_parts_and_all_answer(box: Box) -> None:
     written = json.loads((box.state / addresses.FILE).read_bytes())
-    assert set(written) == {"api", "kafka", "redis", "metrics"}
+    assert set(written) == {"api", "kafka", "redis", "metrics", "registry"}
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+", written["api"])
     assert re.fullmatch(r"127\.0\.0\.1:\d+", written["kafka"])
     assert written["redis"].startswith("redis://")
