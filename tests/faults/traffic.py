@@ -126,11 +126,6 @@ class Feeds(_Thread):
         """How many pages of each rung were asked for in between."""
         return Counter(rung for at, rung, _ in self.seen if since <= at < until)
 
-    def full(self, since: float) -> bool:
-        """Whether pages came from the full funnel; a busy machine misses a deadline now and then."""
-        rungs = self.rungs(since)
-        return rungs["full"] >= 0.95 * max(rungs.total(), 1)
-
     def slowest_ms(self, since: float, until: float = float("inf")) -> int:
         """Of the pages asked for in between."""
         return round(1000 * max((s for at, _, s in self.seen if since <= at < until), default=0))
