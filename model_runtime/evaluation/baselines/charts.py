@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_runtime.evaluation.queries import Queries
-from model_runtime.evaluation.world import Ints, World
+from model_runtime.evaluation.world import World
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
@@ -93,10 +93,3 @@ def _told(window_ms: int) -> str:
         return f"{days} day{'s' if days > 1 else ''}"
     hours = window_ms // HOUR_MS
     return f"{hours} hour{'s' if hours > 1 else ''}"
-
-
-def people_and_videos(world: World, learned: NDArray[np.bool_]) -> tuple[Ints, Ints]:
-    """(person, video) of the positive events that are learned from."""
-    which = np.flatnonzero(learned & world.positive)
-    person = np.searchsorted(world.people.offsets, which, "right") - 1
-    return person.astype(np.int64), world.people.item[which].astype(np.int64)

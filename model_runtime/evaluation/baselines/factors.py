@@ -4,10 +4,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from model_runtime.evaluation.baselines.charts import people_and_videos
+from model_runtime.evaluation.baselines.taken import taken
 from model_runtime.evaluation.queries import Queries
 from model_runtime.evaluation.world import World
 
@@ -37,16 +36,12 @@ class Als:
         """Learn the videos' factors, once."""
         if self._world is world and self._learned is learned:
             return
-        person, item = people_and_videos(world, learned)
-        taken = sparse.csr_matrix(
-            (np.ones(len(item), np.float32), (person, item)), (len(world.people), world.videos)
-        )
-        taken.data[:] = 1
+        matrix = taken(world, learned)
         with threadpool_limits(1, "blas"):  # the library warns, and is slow, without
             from implicit.als import AlternatingLeastSquares
 
             self._model = AlternatingLeastSquares(**self._options)
-            self._model.fit(taken, show_progress=False)
+            self._model.fit(matrix, show_progress=False)
         self._world, self._learned = world, learned
 
     def scores(self, queries: Queries) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, sparse
 
-from model_runtime.evaluation.baselines.charts import people_and_videos
+from model_runtime.evaluation.baselines.taken import taken
 from model_runtime.evaluation.queries import Queries
 from model_runtime.evaluation.world import World
 
@@ -24,12 +24,8 @@ class _ItemToItem:
         """Learn the matrix, once: a history grows with each event, the matrix does not."""
         if self._world is world and self._learned is learned:
             return
-        person, item = people_and_videos(world, learned)
-        taken = sparse.csr_matrix(
-            (np.ones(len(item), np.float32), (person, item)), (len(world.people), world.videos)
-        )
-        taken.data[:] = 1
-        self._world, self._learned, self._weights = world, learned, self._learn(taken)
+        matrix = taken(world, learned)
+        self._world, self._learned, self._weights = world, learned, self._learn(matrix)
 
     def scores(self, queries: Queries) -> NDArray[np.float32]:
         """(q, m) sums over the history."""
