@@ -2,7 +2,8 @@
 
 Apache Kafka, Redis, the three flows and `headrace serve` run as in production. Three generators load
 them from outside: events into Kafka, videos and profiles that come, change and go, feeds over HTTP.
-Everything is sampled about once a second. After a warm-up every series is judged by a robust slope
+Everything is sampled about once a second. After a warm-up, as long as a video or a
+viewer stays, every series is judged by a robust slope
 (`bench.soak.series`), and the promises by all that was measured; then the load ends, and every event
 has to be accounted for. The status is 1 if something grows or a promise is broken.
 
@@ -68,16 +69,24 @@ def _options() -> argparse.Namespace:
     add("--rate", type=float, default=5000.0, help="events a second")
     add("--feeds", type=float, default=10.0, help="feeds a second")
     add("--videos", type=int, default=10_000, help="published at a time")
-    add("--churn", type=float, default=20.0, help="videos published, changed and removed a second")
+    add("--churn", type=float, default=30.0, help="videos published, changed and removed a second")
     add("--viewers", type=int, default=20_000, help="there at a time")
-    add("--arrivals", type=float, default=20.0, help="viewers who come, and go, a second")
-    add("--warm-up", type=float, default=None, help="seconds; a quarter of the run, at most 300")
+    add("--arrivals", type=float, default=60.0, help="viewers who come, and go, a second")
+    add("--warm-up", type=float, default=None, help="seconds; until nobody of the start is there")
     options = parser.parse_args()
-    if options.minutes <= 0 or options.rate <= 0 or options.feeds <= 0 or options.videos < 1000:
-        parser.error("minutes, rate and feeds have to be above 0, videos at least 1000")
+    if min(options.minutes, options.rate, options.feeds, options.churn, options.arrivals) <= 0:
+        parser.error("minutes, rate, feeds, churn and arrivals have to be above 0")
+    if options.videos < 1000:
+        parser.error("videos has to be at least 1000")
     if options.warm_up is None:
-        options.warm_up = min(options.minutes * 60 / 4, 300.0)
+        options.warm_up = min(options.minutes * 60 / 2, _generation_s(options))
     return options
+
+
+def _generation_s(options: argparse.Namespace) -> float:
+    """Until everybody and everything of the start is gone, and a bit: before that, ages still grow."""
+    lives = (options.videos / options.churn, options.viewers / options.arrivals)
+    return float(1.2 * max(lives))
 
 
 def _settings(options: argparse.Namespace) -> dict[str, str]:

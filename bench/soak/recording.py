@@ -27,6 +27,7 @@ PANELS: Final[dict[str, tuple[str, Tolerance | None]]] = {
     "recall": ("of exact search", Tolerance(0.0, 0.01, worse=-1)),
     "index": ("videos", Tolerance(0.02, 100.0)),
     "index, work of the maintenance": ("", None),
+    "feeds from a lower rung": ("since start", None),
     "throughput": ("per second", None),
     "load: who there is": ("", None),
     "snapshots on disk": ("MB", Tolerance(0.2, 4.0)),

@@ -17,7 +17,7 @@ from bench.soak.lag import FLOWS, Lag, sources
 from bench.soak.recording import Recording
 from bench.soak.watching import Look, Shares, Watched
 from bench.soak.world import World, viewer_id
-from headrace.dashboard.histograms import Scrape, buckets, quantile, since, total
+from headrace.dashboard.histograms import Scrape, buckets, by_label, quantile, since, total
 from headrace.dashboard.scraping import read
 
 METRICS_EVERY_S: Final = 2.0  # the API's are summed over files: that costs it some milliseconds
@@ -189,6 +189,9 @@ class Sampler:
         add, api = self.recording.add, [self.newest[self._urls["API"]]]
         add("recall", "lowest replica", at_s, total(api, "headrace_index_recall_ratio") or None)
         add("index", "retrievable", at_s, total(api, "headrace_index_videos"))
+        rungs = by_label(api, "headrace_feed_seconds_count", "rung")
+        below_full = sum(n for rung, n in rungs.items() if rung != "full")
+        add("feeds from a lower rung", "API", at_s, below_full)
         work = "index, work of the maintenance"
         add(work, "tombstones, %", at_s, 100 * total(api, "headrace_index_tombstone_ratio"))
         add(work, "tail, rows", at_s, total(api, "headrace_index_tail_rows"))

@@ -1,7 +1,8 @@
 """Looks at processes from outside: memory, handles, threads, processor time."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 
 import psutil
 
@@ -13,14 +14,14 @@ class Look:
     Attributes:
         rss_mb: resident memory; of a family the shared pages count once.
         cpu_s: used since it started.
-        pids: who was looked at; of a parent the workers, not what they fork for a moment.
+        pids: of a parent its workers, not what they fork for a moment.
     """
 
     rss_mb: float
     handles: int
     threads: int
     cpu_s: float
-    pids: frozenset[int]
+    pids: frozenset[int] = frozenset()
 
 
 class Watched:
@@ -32,28 +33,41 @@ class Watched:
     def look(self) -> Look | None:
         """None once it has ended."""
         try:
-            if not self._children:
-                return _sum([self._process], shared=False)
-            all_of_them = [self._process, *self._process.children(recursive=True)]
-            workers = frozenset(p.pid for p in self._process.children())
-            return replace(_sum(all_of_them, shared=True), pids=workers)
+            workers = self._process.children() if self._children else []
+            looks = [_one(process, self._children) for process in (self._process, *workers)]
         except psutil.NoSuchProcess:
             return None
+        for worker in workers:
+            looks += _passing(worker)
+        return Look(
+            sum(look.rss_mb for look in looks),
+            sum(look.handles for look in looks),
+            sum(look.threads for look in looks),
+            sum(look.cpu_s for look in looks),
+            frozenset(worker.pid for worker in workers),
+        )
 
 
-def _sum(processes: list[psutil.Process], shared: bool) -> Look:
-    rss = handles = threads = 0
-    cpu_s = 0.0
-    for process in processes:
-        with process.oneshot():
-            # A worker forks to save its graph: pages that two share are half of each one's.
-            rss += process.memory_full_info().pss if shared else process.memory_info().rss
-            handles += process.num_fds()
-            threads += process.num_threads()
-            used = process.cpu_times()
-            cpu_s += used.user + used.system
-    pids = frozenset(p.pid for p in processes)
-    return Look(rss / 1e6, handles, threads, cpu_s, pids)
+def _passing(worker: psutil.Process) -> list[Look]:
+    """What a worker forked for a moment, and may be gone before it is looked at."""
+    looks = []
+    with suppress(psutil.NoSuchProcess):
+        for process in worker.children(recursive=True):
+            looks.append(_one(process, shared=True))
+    return looks
+
+
+def _one(process: psutil.Process, shared: bool) -> Look:
+    with process.oneshot():
+        # A worker forks to save its graph: pages that two share are half of each one's.
+        rss = process.memory_full_info().pss if shared else process.memory_info().rss
+        used = process.cpu_times()
+        return Look(
+            rss / 1e6,
+            process.num_fds(),
+            process.num_threads(),
+            used.user + used.system,
+        )
 
 
 class Shares:

@@ -1,5 +1,9 @@
 """The soak's verdicts and its load: what grows is found, what only jitters is not."""
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +17,7 @@ from bench.soak.publishing import Publishing
 from bench.soak.recording import PANELS, Recording
 from bench.soak.sampling import Tail
 from bench.soak.series import F64, Series, Tolerance, binned, judge, theil_sen
+from bench.soak.watching import Watched
 from bench.soak.world import World, video_id, viewer_id
 from contracts.errors import BadMessageError
 from contracts.events import decode_event
@@ -214,3 +219,21 @@ def test_a_sample_of_an_unknown_panel_is_refused_and_the_load_is_not_judged() ->
     assert kafka.tolerance is None
     assert flow.tolerance == PANELS["threads"][1]
     assert flow.values.tolist() == [20.0] * 3
+
+
+def test_a_process_with_a_passing_grandchild_is_there_until_it_ends_itself() -> None:
+    forks = "import os,time\nwhile True:\n if os.fork() == 0: os._exit(0)\n os.wait()"
+    starts = f"import subprocess,sys; subprocess.run([sys.executable, '-c', {forks!r}])"
+    parent = subprocess.Popen([sys.executable, "-c", starts])
+    try:
+        watched = Watched(parent.pid, children=True)
+        seen = [watched.look() for _ in range(300)]
+        assert all(look is not None and look.rss_mb > 0 for look in seen)
+        assert {len(look.pids) for look in seen[100:] if look is not None} == {1}
+        workers = seen[-1].pids if seen[-1] is not None else frozenset()
+    finally:
+        parent.kill()
+        parent.wait()
+    for pid in workers:
+        os.kill(pid, signal.SIGKILL)
+    assert watched.look() is None
