@@ -224,16 +224,13 @@ def test_a_sample_of_an_unknown_panel_is_refused_and_the_load_is_not_judged() ->
 def test_a_process_with_a_passing_grandchild_is_there_until_it_ends_itself() -> None:
     forks = "import os,time\nwhile True:\n if os.fork() == 0: os._exit(0)\n os.wait()"
     starts = f"import subprocess,sys; subprocess.run([sys.executable, '-c', {forks!r}])"
-    parent = subprocess.Popen([sys.executable, "-c", starts])
+    parent = subprocess.Popen([sys.executable, "-c", starts], start_new_session=True)
     try:
         watched = Watched(parent.pid, children=True)
         seen = [watched.look() for _ in range(300)]
-        assert all(look is not None and look.rss_mb > 0 for look in seen)
-        assert {len(look.pids) for look in seen[100:] if look is not None} == {1}
-        workers = seen[-1].pids if seen[-1] is not None else frozenset()
     finally:
-        parent.kill()
+        os.killpg(parent.pid, signal.SIGKILL)
         parent.wait()
-    for pid in workers:
-        os.kill(pid, signal.SIGKILL)
+    assert all(look is not None and look.rss_mb > 0 for look in seen)
+    assert {len(look.pids) for look in seen[100:] if look is not None} == {1}
     assert watched.look() is None
