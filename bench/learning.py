@@ -53,6 +53,7 @@ RECURRENCES: dict[str, dict[str, Any]] = {
 
 
 class _Silent:
+    def stage(self, name: str, epochs: int = 0) -> None: ...
     def epoch(self, number: int, steps: int) -> None: ...
     def step(self, loss: float) -> None: ...
     def told(self, row: dict[str, Any]) -> None: ...
@@ -66,7 +67,7 @@ def trained(name: str, folder: Path, epochs: int, loss: Loss, users: Users) -> d
         stopping=Stopping(every=3),
     )  # fmt: skip
     began = time.process_time()
-    metrics = dict(train(config, folder, _Silent()).metrics)
+    metrics = dict(train(config, folder, _Silent()).bundle.metrics)
     return metrics | {"cpu_s": time.process_time() - began}
 
 

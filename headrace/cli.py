@@ -19,7 +19,6 @@ from headrace.commands.settings import settings
 from headrace.commands.simulate import simulate
 from headrace.commands.stream import stream
 from headrace.commands.train import train
-from headrace.commands.train_ranker import train_ranker
 from headrace.commands.user import user
 from headrace.commands.video import video
 
@@ -39,14 +38,13 @@ app.command(rich_help_panel=_RUN)(stream)
 app.command(rich_help_panel=_RUN)(serve)
 app.add_typer(topics.app, name="topics", rich_help_panel=_RUN)
 app.add_typer(models.app, name="models", rich_help_panel=_RUN)
-app.command(rich_help_panel=_RUN)(train)
 app.command(rich_help_panel=_RUN)(settings)
 app.command(rich_help_panel=_LOOK)(user)
 app.command(rich_help_panel=_LOOK)(video)
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel=_LOOK)
 app.add_typer(data.app, name="data", rich_help_panel=_LEARN)
+app.command(rich_help_panel=_LEARN)(train)
 app.command(rich_help_panel=_LEARN)(evaluate)
-app.command(rich_help_panel=_LEARN)(train_ranker)
 
 
 def main() -> None:

@@ -10,13 +10,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 class Bars:
     """Looks on while a run goes."""
 
-    def __init__(self, console: Console, epochs: int) -> None:
-        self.console, self._epochs = console, epochs
+    def __init__(self, console: Console) -> None:
+        self.console, self._stage, self._epochs = console, "", 0
         self._bars = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
             TimeRemainingColumn(), TextColumn("loss {task.fields[loss]}"), console=console,
         )  # fmt: skip
-        self._bar = self._bars.add_task("reading the log", total=None, loss="")
+        self._bar = self._bars.add_task("", total=None, loss="")
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -30,9 +30,15 @@ class Bars:
     ) -> None:
         self._bars.stop()
 
+    def stage(self, name: str, epochs: int = 0) -> None:
+        """What begins."""
+        self._stage, self._epochs = name, epochs
+        self._bars.reset(self._bar, total=None, description=name, loss="")
+
     def epoch(self, number: int, steps: int) -> None:
         """A new one begins."""
-        self._bars.reset(self._bar, total=steps, description=f"epoch {number} of {self._epochs}")
+        what = f"{self._stage}, epoch {number} of {self._epochs}"
+        self._bars.reset(self._bar, total=steps, description=what)
 
     def step(self, loss: float) -> None:
         """One step is done."""
@@ -40,7 +46,7 @@ class Bars:
 
     def told(self, row: dict[str, Any]) -> None:
         """An epoch is done."""
-        quality = f"  HR@10 {row['hr']:.4f}  NDCG@10 {row['ndcg']:.4f}" if "ndcg" in row else ""
-        self.console.print(
-            f"epoch {row['epoch']:3}  loss {row['loss']:.4f}{quality}  {row['seconds']:.0f} s"
-        )
+        line = f"{self._stage}: epoch {row['epoch']:3}  loss {row['loss']:.4f}"
+        for name, title in (("hr", "HR@10"), ("ndcg", "NDCG@10"), ("validation", "validation")):
+            line += f"  {title} {row[name]:.4f}" if name in row else ""
+        self.console.print(line + (f"  {row['seconds']:.0f} s" if "seconds" in row else ""))

@@ -69,7 +69,7 @@ def build(found: Manifest, files: Mapping[str, bytes], settings: ModelSettings) 
 
 
 def publish_day0(store: Store | Path, bundle_id: str, weights: day0.Day0, **about: Any) -> Manifest:
-    """Write a day-0 bundle with numbers of one's own; `about` as in `manifest.write`.
+    """Write a day-0 bundle with numbers of one's own; `about` as in `manifest.draft`.
 
     Raises:
         BundleError: the id is taken or no name, or a head reads an unknown column.

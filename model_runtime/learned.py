@@ -6,7 +6,6 @@ items.safetensors     weights of the item tower
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -21,7 +20,6 @@ from model_runtime.learned_items import LearnedItems
 from model_runtime.linear_ranker import HEADS, Head, LinearRanker
 from model_runtime.manifest import Manifest
 from model_runtime.recurrent_users import RecurrentUsers
-from model_runtime.store import Store
 
 KIND: Final = "two_tower"
 FORMS, USERS, ITEMS = "towers.json", "users.safetensors", "items.safetensors"
@@ -42,14 +40,28 @@ def load(found: Manifest, files: Mapping[str, bytes], settings: ModelSettings) -
         BundleError: a file or a weight is missing or has another shape.
     """
     del settings
+    try:
+        return build(found.id, *read(found, files))
+    except KeyError as e:
+        raise BundleError(f"bundle {found.id!r} lacks the weights {e}") from None
+    except (ValueError, IndexError) as e:
+        raise BundleError(f"bundle {found.id!r}: {e}") from None
+
+
+def read(
+    found: Manifest, files: Mapping[str, bytes]
+) -> tuple[Towers, dict[str, Any], dict[str, Any]]:
+    """The forms, the user tower's weights and the item tower's.
+
+    Raises:
+        BundleError: a file is missing or cannot be read.
+    """
     if missing := sorted({FORMS, USERS, ITEMS} - set(files)):
         raise BundleError(f"bundle {found.id!r} has no {', '.join(missing)}")
     try:
         towers = msgspec.json.decode(files[FORMS], type=Towers)
-        return build(found.id, towers, _weights(files[USERS]), _weights(files[ITEMS]))
-    except KeyError as e:
-        raise BundleError(f"bundle {found.id!r} lacks the weights {e}") from None
-    except (msgspec.DecodeError, ValueError, IndexError) as e:
+        return towers, _weights(files[USERS]), _weights(files[ITEMS])
+    except (msgspec.DecodeError, ValueError) as e:
         raise BundleError(f"bundle {found.id!r}: {e}") from None
 
 
@@ -65,25 +77,24 @@ def build(
     )
 
 
-def write(
-    store: Store | Path, bundle_id: str, towers: Towers, users: Mapping[str, F32],
-    items: Mapping[str, Any], **about: Any,
-) -> Manifest:  # fmt: skip
-    """Write a bundle; `about` as in `manifest.write`.
+def drafted(
+    bundle_id: str, towers: Towers, users: Mapping[str, F32], items: Mapping[str, Any], **about: Any,
+) -> tuple[Manifest, dict[str, bytes]]:  # fmt: skip
+    """Manifest and files of a bundle that is not written yet; `about` as in `manifest.draft`.
 
     Raises:
-        BundleError: the id is taken, or no name.
+        BundleError: the id is no name.
     """
     from safetensors.numpy import save
 
     built = build(bundle_id, towers, users, items)
     size = items["content"].shape[0] or None
-    return manifest.write(
-        store, bundle_id, KIND, dim=built.users.dim, hidden=built.users.hidden,
-        features=built.ranker.features, embedding_size=size,
-        files={FORMS: msgspec.json.encode(towers), USERS: save(dict(users)), ITEMS: save(dict(items))},
-        **about,
+    files = {FORMS: msgspec.json.encode(towers), USERS: save(dict(users)), ITEMS: save(dict(items))}
+    made = manifest.draft(
+        bundle_id, KIND, dim=built.users.dim, hidden=built.users.hidden, files=files,
+        features=built.ranker.features, embedding_size=size, **about,
     )  # fmt: skip
+    return made, files
 
 
 def _weights(content: bytes) -> dict[str, Any]:

@@ -71,8 +71,7 @@ def checked_name(name: str) -> str:
     return name
 
 
-def write(
-    store: Store | Path,
+def draft(
     bundle_id: str,
     kind: str,
     *,
@@ -82,39 +81,48 @@ def write(
     files: Mapping[str, bytes],
     **about: Any,
 ) -> Manifest:
-    """Write a bundle that exists as a whole or not at all.
+    """The manifest of a bundle that is not written yet.
 
     Args:
         about: further fields of `Manifest`: training, data, metrics and so on.
 
     Raises:
-        BundleError: the id is taken (a bundle never changes), or a name is no name.
+        BundleError: a name is no name.
     """
     listed = {
         checked_name(name): File(len(content), hashlib.sha256(content).hexdigest())
         for name, content in files.items()
     }
-    draft = Manifest(checked_name(bundle_id), kind, LAYOUT, dim, hidden, tuple(features), listed,
-                     **about)  # fmt: skip
-    return put(store, draft, files)
+    return Manifest(checked_name(bundle_id), kind, LAYOUT, dim, hidden, tuple(features), listed,
+                    **about)  # fmt: skip
 
 
-def put(store: Store | Path, draft: Manifest, files: Mapping[str, bytes]) -> Manifest:
+def write(store: Store | Path, bundle_id: str, kind: str, *, files: Mapping[str, bytes],
+          **about: Any) -> Manifest:  # fmt: skip
+    """Write a bundle that exists as a whole or not at all; arguments as of `draft`.
+
+    Raises:
+        BundleError: the id is taken (a bundle never changes), or a name is no name.
+    """
+    return put(store, draft(bundle_id, kind, files=files, **about), files)
+
+
+def put(store: Store | Path, drafted: Manifest, files: Mapping[str, bytes]) -> Manifest:
     """Seal a manifest and write it behind its files. The same bundle again is fine, and changes nothing.
 
     Raises:
         BundleError: the id is taken, or what was written does not read back.
     """
     store = store if isinstance(store, Store) else Store(store)
-    if (there := _whole(store, draft.id)) is not None:
-        if _seal_of(_unstamped(there)) != _seal_of(_unstamped(draft)):
-            raise BundleError(f"bundle {draft.id!r} is there already: {store}")
+    if (there := _whole(store, drafted.id)) is not None:
+        if _seal_of(_unstamped(there)) != _seal_of(_unstamped(drafted)):
+            raise BundleError(f"bundle {drafted.id!r} is there already: {store}")
         return there
-    sealed = msgspec.structs.replace(draft, seal=_seal_of(draft))
+    sealed = msgspec.structs.replace(drafted, seal=_seal_of(drafted))
     for name, content in files.items():
-        store.write(draft.id, name, content)
-    store.write(draft.id, MANIFEST, msgspec.json.encode(sealed))
-    read(store, draft.id)  # somebody else may have written here meanwhile
+        store.write(drafted.id, name, content)
+    store.write(drafted.id, MANIFEST, msgspec.json.encode(sealed))
+    read(store, drafted.id)  # somebody else may have written here meanwhile
     return sealed
 
 

@@ -1,7 +1,7 @@
 """`headrace train CONFIG`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -16,23 +16,26 @@ def train(
         bool, typer.Option(help="Train no further: the best epoch so far becomes a bundle.")
     ] = False,
 ) -> None:
-    """Train the towers on a log; killed half-way, the same command goes on where it was."""
+    """Train towers, and a ranker if the file has [rank]; killed half-way, the same command goes on."""
     from rich.console import Console
 
+    from headrace.ranker_view import heads_table
     from headrace.training_view import Bars
 
-    require((*TRAINING, "torch", "matplotlib"), "train")
+    require((*TRAINING, "torch", "lightgbm", "matplotlib"), "train")
     from model_runtime.training.config import read
     from model_runtime.training.running import train as run
 
     console = Console()
     settings = read(config)
-    with Bars(console, settings.optimiser.epochs) as watch:
+    with Bars(console) as watch:
         made = run(settings, config.parent, watch, further=not finish)
-    told: dict[str, Any] = made.metrics
-    console.print(
-        f"bundle {made.id}: test NDCG@10 {told['test_ndcg']:.4f}, HR@10 {told['test_hr']:.4f} of "
-        f"{told['test_people']:,.0f} people; a state of {made.hidden * 4} bytes"
-    )
-    folder = config.parent / settings.runs / settings.name
-    console.print(f"{folder}: metrics.json, curves.png, bundle/{made.id}")
+    if made.heads is not None:
+        console.print(heads_table(made.heads))
+    bundle, told = made.bundle, made.bundle.metrics
+    if "test_ndcg" in told:
+        console.print(
+            f"towers: test NDCG@10 {told['test_ndcg']:.4f}, HR@10 {told['test_hr']:.4f} of "
+            f"{told['test_people']:,.0f} people; a state of {bundle.hidden * 4} bytes"
+        )
+    console.print(f"bundle {bundle.id}: {made.folder}/bundle/{bundle.id}")

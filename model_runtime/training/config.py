@@ -1,4 +1,7 @@
-"""All settings of a training run: one frozen tree, read from TOML. A wrong name is refused."""
+"""All settings of a training run, towers and ranker: one frozen tree, read from TOML.
+
+A wrong name is refused.
+"""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -7,6 +10,7 @@ import msgspec
 
 from contracts.errors import ConfigError
 from model_runtime.forms import ItemForm, UserForm
+from model_runtime.ranker_form import RankerForm
 from model_runtime.training.split import How, Positives
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -49,7 +53,7 @@ class Data(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     Attributes:
         folder: in the training layout; a relative one lies beside the configuration.
         split: last: each person's last two likes are kept back; time: the likes of the last `kept`
-            of all events (see `model_runtime.training.split`).
+            of all events (see `model_runtime.training.split`). A ranker is always cut by time.
         positives: liked, or any event about a video.
     """
 
@@ -107,6 +111,55 @@ class Stopping(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     patience: Positive = 5
 
 
+class Learning(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the ranker learns: AdamW with a warm-up and a cosine.
+
+    Attributes:
+        rows: shown videos a step.
+        dropout: of the hidden layers.
+        forget: share of names that are hidden, so that one that training never saw is no surprise.
+        average: of the weights over about 1 / (1 - average) steps; what is validated and shipped.
+        patience: epochs without a better validation after which it ends.
+        seen: a name, or a cross, that fewer rows have gets no weights of its own.
+    """
+
+    epochs: Positive = 15
+    rows: Positive = 512
+    rate: Annotated[float, msgspec.Meta(gt=0, le=1)] = 2e-3
+    weight_decay: Annotated[float, msgspec.Meta(ge=0)] = 0.02
+    dropout: Share = 0.2
+    forget: Share = 0.1
+    average: Share = 0.99
+    patience: Positive = 3
+    seen: Positive = 10
+
+
+class Rank(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The ranker, which learns from what was shown; without this table the bundle has the hand-set one.
+
+    Attributes:
+        towers: whose vectors its columns are read with. Empty: those that this run trains; else day0,
+            or a bundle's folder, whose other files the new bundle then holds, and no towers are trained.
+        bias: how what stands first is kept from being taken for what is liked. tower: a weight a head for
+            each place is added to the logits; weights: what came of a video far down counts as often as
+            people do not look there (see `ranker_propensity`); none. All are off when serving.
+        place: what of the place a video was shown at the tower sees. Surfaces are pooled by default,
+            since serving does not know one as a column. Weights are of the position alone.
+        long_watch_s: so many seconds watched are as good as a video watched to its end; 0: never.
+        fewest: a head with fewer positives is not trained: it is its stand-in's, moved to its rate.
+        trees: train LightGBM beside it, on the same columns, and tell both.
+    """
+
+    towers: str = ""
+    bias: Literal["tower", "weights", "none"] = "tower"
+    place: tuple[Literal["position", "surface"], ...] = ("position",)
+    long_watch_s: Annotated[float, msgspec.Meta(ge=0)] = 18.0
+    fewest: Positive = 300
+    trees: bool = True
+    form: RankerForm = RankerForm()
+    learning: Learning = Learning()
+
+
 class Training(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One run.
 
@@ -114,6 +167,9 @@ class Training(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
         name: of the run's folder, and of the bundle.
         runs: where run folders lie; a relative one lies beside the configuration.
         threads: of the CPU; 0: all.
+
+    Raises:
+        ValueError: towers that a ranker stands on would have learned from what came later.
     """
 
     name: str
@@ -126,6 +182,14 @@ class Training(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     loss: Loss = Loss()
     optimiser: Optimiser = Optimiser()
     stopping: Stopping = Stopping()
+    rank: Rank | None = None
+
+    def __post_init__(self) -> None:
+        if self.rank and not self.rank.towers and self.data.split != "time":
+            raise ValueError(
+                "a ranker is judged by time, and its towers must not have learned from later: with [rank] "
+                'it is data.split = "time", or rank.towers names towers that are there'
+            )
 
 
 def read(path: Path) -> Training:

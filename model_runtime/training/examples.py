@@ -59,11 +59,7 @@ def read_examples(
     Raises:
         DatasetError: there are no impressions, or the log's clock only says the order.
     """
-    if log.about.clock == "order":
-        raise DatasetError(f"{log.about.name} has no times: columns as of a moment need them")
-    shown = read_shown(folder, log)
-    if not len(shown.item):
-        raise DatasetError(f"{folder} has no impressions: a ranker learns from what was shown")
+    shown = shown_in(folder, log)
     state = StreamState(bundle, shown.users, log.videos, log.published, settings or Settings())
     columns = {
         spec.name: np.zeros((len(shown.item), *spec.shape), spec.dtype)
@@ -75,3 +71,21 @@ def read_examples(
         for name, column in columns.items():
             column[page] = values[name]
     return Examples(shown, columns, outcomes(log, shown))
+
+
+def shown_in(folder: Path, log: Log) -> Shown:
+    """What was shown, if a ranker can learn from it.
+
+    Raises:
+        DatasetError: there are no impressions, or the log's clock only says the order.
+    """
+    if log.about.clock == "order":
+        raise DatasetError(f"{log.about.name} has no times: columns as of a moment need them")
+    shown = read_shown(folder, log)
+    if shown.left_out and not len(shown.item):
+        raise DatasetError(
+            f"{folder}: none of the {shown.left_out:,} videos that were shown is among its videos or events"
+        )
+    if not len(shown.item):
+        raise DatasetError(f"{folder} has no impressions: a ranker learns from what was shown")
+    return shown

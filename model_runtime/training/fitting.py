@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,14 +23,7 @@ from model_runtime.training.model import TwoTower
 from model_runtime.training.negatives import Negatives
 from model_runtime.training.run_folder import RunFolder
 from model_runtime.training.split import Split
-
-
-class Watch(Protocol):
-    """Who looks on; `headrace train` draws bars."""
-
-    def epoch(self, number: int, steps: int) -> None: ...
-    def step(self, loss: float) -> None: ...
-    def told(self, row: dict[str, Any]) -> None: ...
+from model_runtime.training.watching import Watch
 
 
 @dataclass(slots=True)
@@ -75,7 +68,7 @@ class Fitting:
     def run(self, watch: Watch) -> Progress:
         """Train until the last epoch, or until validation no longer improves."""
         stopping = self._config.stopping
-        while self.progress.done < self._config.optimiser.epochs:
+        while self.progress.done < self._config.optimiser.epochs and not self._stale():
             row = self._epoch(self.progress.done + 1, watch)
             if row["epoch"] % stopping.every == 0 or row["epoch"] == self._config.optimiser.epochs:
                 self._validate(row)
@@ -83,9 +76,12 @@ class Fitting:
             self._folder.keep(self._state())
             self._folder.tell({"epochs": self.progress.epochs, "best": self.progress.best})
             watch.told(row)
-            if row["epoch"] - self.progress.best[1] >= stopping.every * stopping.patience:
-                break
         return self.best()
+
+    def _stale(self) -> bool:
+        """Whether enough validations brought nothing; a run that goes on from there is done too."""
+        stopping = self._config.stopping
+        return self.progress.done - self.progress.best[1] >= stopping.every * stopping.patience
 
     def best(self) -> Progress:
         """Where the run stands; `average` becomes what validated best.

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from contracts.batch import CandidateBatch
 from model_runtime.learned_ranker import LearnedRanker
 from model_runtime.ranker_form import PROBABILITIES
-from model_runtime.training.ranker_config import RankerTraining
+from model_runtime.training.config import Rank
 from model_runtime.training.ranker_measures import (
     Interval,
     calibration_error,
@@ -27,7 +27,7 @@ RANKER, TREES = "ranker", "trees"
 
 
 def compared(
-    config: RankerTraining, bare: LearnedRanker, ranker: LearnedRanker, model: RankerModel,
+    rank: Rank, seed: int, bare: LearnedRanker, ranker: LearnedRanker, model: RankerModel,
     parts: tuple[Rows, Rows, Rows],
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
     """Head -> positives, AUC and its differences with intervals, calibration before and after.
@@ -44,7 +44,7 @@ def compared(
     served, raw = ranker.predict(batch), logits(bare, test)
     with torch.no_grad():
         placed = raw + model.place(test.place).numpy()
-    grown = _grown(config, parts)
+    grown = _grown(rank, seed, parts)
     out: dict[str, dict[str, Any]] = {}
     for i, name in enumerate(PROBABILITIES):
         positive = test.targets.labels[:, i] > 0
@@ -54,7 +54,7 @@ def compared(
             ("auc_with_place", placed[:, i], True),
         ):
             scores = {RANKER: own} | ({TREES: grown[place][name]} if name in grown[place] else {})
-            one[key] = _told(intervals(positive, scores, test.person, config.seed))
+            one[key] = _told(intervals(positive, scores, test.person, seed))
         own = 1 / (1 + np.exp(-raw[:, i].astype(np.float64)))
         one["calibration_error_before"] = calibration_error(positive, own)
         one["calibration_error"] = calibration_error(positive, served[name])
@@ -67,17 +67,17 @@ def compared(
         stays[TREES] = grown[False]["watch_s"]
     of = test.targets
     stays["as served"] = served["watch_s"]
-    told = concordance_intervals(of.watched_s, of.ended, stays, test.person, config.seed)
+    told = concordance_intervals(of.watched_s, of.ended, stays, test.person, seed)
     out["watch_s"] = {"auc": _told(told)}
     return out
 
 
-def _grown(config: RankerTraining, parts: tuple[Rows, Rows, Rows]) -> dict[bool, dict[str, F64]]:
+def _grown(rank: Rank, seed: int, parts: tuple[Rows, Rows, Rows]) -> dict[bool, dict[str, F64]]:
     """Predictions of the trees for the test, without and with the place."""
-    if not config.trees:
+    if not rank.trees:
         return {False: {}, True: {}}
     return {
-        place: {name: p[1] for name, p in trees(*parts, config.form, config.seed, place).items()}
+        place: {name: p[1] for name, p in trees(*parts, rank.form, seed, place).items()}
         for place in (False, True)
     }
 

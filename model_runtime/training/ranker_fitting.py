@@ -8,31 +8,26 @@ import copy
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from contracts.models import F32
 from model_runtime.ranker_form import PROBABILITIES
 from model_runtime.ranker_inputs import Encoder
-from model_runtime.training.ranker_config import RankerTraining
+from model_runtime.training.config import Learning, Rank
 from model_runtime.training.ranker_model import RankerModel
+from model_runtime.training.ranker_propensity import corrected, curves
 from model_runtime.training.ranker_rows import Rows
+from model_runtime.training.watching import Watch
 from model_runtime.watch_time import pieces
 
 _WARM_UP: Final = 50
 _VALIDATED: Final = 8192  # rows at once
 _HEADS: Final = len(PROBABILITIES)
-
-
-class Watch(Protocol):
-    """Who looks on."""
-
-    def epoch(self, number: int, steps: int) -> None: ...
-    def step(self, loss: float) -> None: ...
-    def told(self, row: dict[str, Any]) -> None: ...
 
 
 class RankerFitting:
@@ -43,24 +38,26 @@ class RankerFitting:
     """
 
     def __init__(
-        self, config: RankerTraining, encoder: Encoder, edges_s: NDArray[np.float32],
+        self, rank: Rank, seed: int, encoder: Encoder, edges_s: F32,
         learned: Rows, validation: Rows, surfaces: int, checkpoint: Path | None = None,
     ) -> None:  # fmt: skip
-        torch.manual_seed(config.seed)
-        self._config, self._encoder, self._edges_s = config, encoder, edges_s
+        torch.manual_seed(seed)
+        self._learning, self._seed = rank.learning, seed
+        self._encoder, self._edges_s = encoder, edges_s
         self._learned, self._validation, self._checkpoint = learned, validation, checkpoint
         base, self._weigh = _rates(edges_s, learned)
-        dropout, rows = config.learning.dropout, len(encoder.keys) + 1
-        self.model = RankerModel(config.form, rows, surfaces, base, dropout)
+        self._bias, self._curves = rank.bias, _curves(rank, edges_s, learned)
+        rows = len(encoder.keys) + 1
+        self.model = RankerModel(rank.form, rows, surfaces, base, rank.learning.dropout)
         self.average = copy.deepcopy(self.model).eval()
         self._best = copy.deepcopy(self.average.state_dict())
-        self._optimiser = _adamw(self.model, config)
+        self._optimiser = _adamw(self.model, rank.learning)
         self.epochs: list[dict[str, Any]] = []
         self._resume()
 
     def run(self, watch: Watch) -> RankerModel:
         """Train until the last epoch, or until validation no longer improves; the best average."""
-        learning = self._config.learning
+        learning = self._learning
         while len(self.epochs) < learning.epochs and not self._stale():
             number = len(self.epochs) + 1
             watch.epoch(number, self._steps)
@@ -75,18 +72,18 @@ class RankerFitting:
 
     @property
     def _steps(self) -> int:
-        return -(-len(self._learned) // self._config.learning.rows)
+        return -(-len(self._learned) // self._learning.rows)
 
     def _stale(self) -> bool:
         if not self.epochs:
             return False
         best = min(self.epochs, key=_validation)["epoch"]
-        return bool(len(self.epochs) - best >= self._config.learning.patience)
+        return bool(len(self.epochs) - best >= self._learning.patience)
 
     def _epoch(self, number: int, watch: Watch) -> float:
-        learning = self._config.learning
-        torch.manual_seed(self._config.seed * 100_003 + number)
-        rng, total = np.random.default_rng([self._config.seed, number]), 0.0
+        learning = self._learning
+        torch.manual_seed(self._seed * 100_003 + number)
+        rng, total = np.random.default_rng([self._seed, number]), 0.0
         self.model.train()
         for step, rows in enumerate(_parts(rng.permutation(len(self._learned)), learning.rows)):
             self._pace((number - 1) * self._steps + step)
@@ -102,8 +99,12 @@ class RankerFitting:
 
     def loss(self, model: RankerModel, rows: Rows, forget: float = 0.0) -> Tensor:
         """Mean over members and rows of every head's log-loss, in units of what its rate alone has."""
-        z = model(self._encoder(rows.columns, len(rows)), forget) + model.place(rows.place)
+        z = model(self._encoder(rows.columns, len(rows)), forget)
         wanted, known = answers(self._edges_s, rows)
+        if self._bias == "tower":
+            z = z + model.place(rows.place)
+        if self._curves is not None:
+            wanted = corrected(wanted, rows.place.position, self._curves)
         each = torch.nn.functional.binary_cross_entropy_with_logits(
             z, torch.from_numpy(wanted).expand_as(z), reduction="none"
         )
@@ -118,14 +119,14 @@ class RankerFitting:
         return sum(losses) / len(self._validation)
 
     def _pace(self, step: int) -> None:
-        last = self._config.learning.epochs * self._steps
+        last = self._learning.epochs * self._steps
         pace = min(1.0, (step + 1) / _WARM_UP) * (1 + math.cos(math.pi * step / last)) / 2
         for group in self._optimiser.param_groups:
-            group["lr"] = self._config.learning.rate * max(pace, 0.02)
+            group["lr"] = self._learning.rate * max(pace, 0.02)
 
     @torch.no_grad()
     def _follow(self) -> None:
-        keep = self._config.learning.average
+        keep = self._learning.average
         for mean, one in zip(self.average.parameters(), self.model.parameters(), strict=True):
             mean.lerp_(one, 1 - keep)
 
@@ -150,9 +151,7 @@ class RankerFitting:
         self._optimiser.load_state_dict(state["optimiser"])
 
 
-def answers(
-    edges_s: NDArray[np.float32], rows: Rows
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def answers(edges_s: F32, rows: Rows) -> tuple[F32, F32]:
     """(n, outputs) what each logit should say, and whether that is known (1 or 0)."""
     of = rows.targets
     left, known = pieces(edges_s, of.watched_s, of.ended)
@@ -160,7 +159,16 @@ def answers(
     return labels, np.concatenate([np.ones_like(of.labels), known], axis=1)
 
 
-def _rates(edges_s: NDArray[np.float32], rows: Rows) -> tuple[Tensor, Tensor]:
+def _curves(rank: Rank, edges_s: F32, rows: Rows) -> F32 | None:
+    """How far down people look, where that is what corrects the place."""
+    if rank.bias != "weights":
+        return None
+    of = rows.targets
+    left, _ = pieces(edges_s, of.watched_s, of.ended)
+    return curves(of.labels, left, rows, rank.fewest)
+
+
+def _rates(edges_s: F32, rows: Rows) -> tuple[Tensor, Tensor]:
     """(outputs,) logits of the rates, and weights by which each head's log-loss begins at 1.
 
     The pieces of the time watched together weigh as much as two heads.
@@ -182,14 +190,14 @@ def _validation(row: dict[str, Any]) -> float:
     return float(row["validation"])
 
 
-def _adamw(model: RankerModel, config: RankerTraining) -> torch.optim.AdamW:
+def _adamw(model: RankerModel, learning: Learning) -> torch.optim.AdamW:
     """Tables decay ten times as fast: a name's few rows must not outweigh what all rows say."""
     tables: list[torch.nn.Parameter] = []
     others: list[torch.nn.Parameter] = []
     for name, parameter in model.named_parameters():
         (tables if name.endswith(("embedding", "wide")) else others).append(parameter)
-    decay = config.learning.weight_decay
+    decay = learning.weight_decay
     return torch.optim.AdamW(
         [{"params": others, "weight_decay": decay}, {"params": tables, "weight_decay": 10 * decay}],
-        lr=config.learning.rate,
+        lr=learning.rate,
     )

@@ -11,8 +11,8 @@ from contracts.errors import DatasetError
 from contracts.models import F32
 from model_runtime.ranker_form import RankerForm
 from model_runtime.ranker_inputs import Encoder
+from model_runtime.training.config import Rank
 from model_runtime.training.examples import Examples
-from model_runtime.training.ranker_config import RankerTraining
 from model_runtime.training.ranker_model import Place
 from model_runtime.training.ranker_targets import Targets, targets
 
@@ -24,13 +24,14 @@ class Rows:
     """n shown videos: what was known, where they stood, what came of them.
 
     Attributes:
-        person: (n,) intp.
+        person: (n,) intp; item: (n,) int32, which video.
     """
 
     columns: dict[str, Column]
     place: Place
     targets: Targets
     person: NDArray[np.intp]
+    item: NDArray[np.int32]
 
     def __len__(self) -> int:
         return len(self.person)
@@ -43,45 +44,55 @@ class Rows:
             Place(p.position[rows], p.surface[rows]),
             Targets(t.labels[rows], t.watched_s[rows], t.ended[rows]),
             self.person[rows],
+            self.item[rows],
         )
 
 
-def rows_of(examples: Examples, config: RankerTraining) -> Rows:
+def rows_of(examples: Examples, rank: Rank) -> Rows:
     """All examples, by time; the columns that the form reads, and of the place what is asked for."""
     shown = examples.shown
     position, surface = (
-        column.astype(np.int64) if name in config.place else np.zeros(len(examples), np.int64)
+        column.astype(np.int64) if name in rank.place else np.zeros(len(examples), np.int64)
         for name, column in (("position", shown.position), ("surface", shown.surface))
     )
     return Rows(
-        {name: examples.columns[name] for name in config.form.features},
+        {name: examples.columns[name] for name in rank.form.features},
         Place(position, surface),
-        targets(examples.outcomes, examples.columns["duration_ms"], config.long_watch_s),
+        targets(examples.outcomes, examples.columns["duration_ms"], rank.long_watch_s),
         shown.user,
+        shown.item,
     )
 
 
-def cut(rows: Rows, at_ms: NDArray[np.int64], kept: float) -> tuple[Rows, Rows, Rows]:
-    """Learned, validation, test: earlier, later, last. A moment lies whole on one side.
+def cut(rows: Rows, at_ms: NDArray[np.int64], moments: tuple[int, int]) -> tuple[Rows, Rows, Rows]:
+    """Learned, validation, test: before the first moment, before the second, and since.
+
+    Args:
+        at_ms: (n,) ascending.
 
     Raises:
         DatasetError: a part is empty, or no head has both answers in what is learned.
     """
-    n = len(rows)
-    moments = at_ms[[min(int(n * (1 - share)), n - 1) for share in (kept, kept / 2)]]
+    a, b = edges_of(rows.targets.labels, at_ms, moments)
+    return rows.take(slice(0, a)), rows.take(slice(a, b)), rows.take(slice(b, len(rows)))
+
+
+def edges_of(labels: F32, at_ms: NDArray[np.int64], moments: tuple[int, int]) -> tuple[int, int]:
+    """Where validation and test begin; arguments and errors as of `cut`."""
+    n = len(at_ms)
     a, b = np.searchsorted(at_ms, moments, "left").tolist()
-    parts = rows.take(slice(0, a)), rows.take(slice(a, b)), rows.take(slice(b, n))
-    for name, part in zip(("learn from", "validate on", "test on"), parts, strict=True):
-        if not len(part):
+    for name, rows in (("learn from", a), ("validate on", b - a), ("test on", n - b)):
+        if not rows:
             raise DatasetError(
-                f"{n} rows that were shown leave nothing to {name}: not enough times"
+                f"{n:,} videos that were shown leave nothing to {name}: not enough times, or data.kept "
+                "does not fit them"
             )
-    rates = parts[0].targets.labels.mean(axis=0)
+    rates = labels[:a].mean(axis=0)
     if not ((rates > 0) & (rates < 1)).any():
         raise DatasetError(
-            f"of the {a} rows to learn from all had the same outcome: there is nothing to tell apart"
+            f"of the {a:,} rows to learn from all had the same outcome: there is nothing to tell apart"
         )
-    return parts
+    return int(a), int(b)
 
 
 def fit_encoder(rows: Rows, form: RankerForm, seen: int) -> Encoder:

@@ -1,9 +1,8 @@
-"""One run of a ranker's training: from a configuration's file to a bundle and a report.
+"""The second half of a run: a ranker on towers that are there, judged beside LightGBM.
 
-<runs>/<name>/config.json       what the run was told
-<runs>/<name>/checkpoint.pt     after the last whole epoch: what a run killed later goes on from
-<runs>/<name>/report.json       epochs, and every head beside LightGBM's on the test
-<runs>/<name>/bundle/<name>     the towers' bundle with the new ranker (`headrace models publish`)
+<runs>/<name>/ranker/<bundle>/config.json     what it was told, and a hash of the towers
+<runs>/<name>/ranker/<bundle>/checkpoint.pt   after the last whole epoch
+<runs>/<name>/ranker/<bundle>/report.json     epochs, and every head beside LightGBM's on the test
 """
 
 import hashlib
@@ -13,71 +12,99 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import torch
 
-from contracts.errors import BundleError, ConfigError
-from contracts.models import Bundle
+from contracts.errors import BundleError
 from contracts.settings import ModelSettings
 from model_runtime import bundles, day0, manifest, ranker_files
 from model_runtime.learned_ranker import LearnedRanker
 from model_runtime.manifest import Manifest
 from model_runtime.store import Store
-from model_runtime.training.examples import read_examples
-from model_runtime.training.log import read_log
+from model_runtime.training.config import Rank, Training
+from model_runtime.training.examples import read_examples, shown_in
+from model_runtime.training.log import Log
+from model_runtime.training.outcomes import outcomes
 from model_runtime.training.ranker_comparing import compared
-from model_runtime.training.ranker_config import RankerTraining
-from model_runtime.training.ranker_fitting import RankerFitting, Watch
+from model_runtime.training.ranker_fitting import RankerFitting
 from model_runtime.training.ranker_result import finished, uncalibrated
-from model_runtime.training.ranker_rows import Rows, cut, fit_encoder, rows_of, watch_edges_s
+from model_runtime.training.ranker_rows import (
+    Rows,
+    cut,
+    edges_of,
+    fit_encoder,
+    rows_of,
+    watch_edges_s,
+)
+from model_runtime.training.ranker_targets import targets
+from model_runtime.training.run_folder import same_run
+from model_runtime.training.shown import Shown
+from model_runtime.training.split import moments
+from model_runtime.training.watching import Watch
+
+Files = Mapping[str, bytes]
 
 
-def train_ranker(
-    config: RankerTraining, beside: Path, watch: Watch
-) -> tuple[Manifest, dict[str, Any]]:
-    """Train (or go on), compare on the test once, write the bundle; its manifest and the report.
+def ranked(
+    config: Training, rank: Rank, towers: tuple[Manifest, Files], log: Log, source: Path,
+    folder: Path, watch: Watch,
+) -> tuple[Manifest, Files, dict[str, Any]]:  # fmt: skip
+    """The towers' bundle with a ranker, not written yet, and what its heads reach.
+
+    Columns are what serving would have seen at each impression, with the vectors of these towers.
 
     Args:
-        beside: what relative folders of the configuration are relative to.
+        source: the log's folder; folder: the run's.
 
     Raises:
-        DatasetError: the log lacks something, or holds nothing to learn from.
-        ConfigError: the run's folder holds another run.
-        BundleError: the towers cannot be read, or the run has its bundle already.
+        DatasetError: nothing was shown, or all that was had the same outcome.
+        ConfigError: the folder holds the ranker of another configuration, or of other towers.
     """
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    source, files, towers = read_towers(config.towers, beside)
-    log = read_log(beside / config.folder)
-    examples = read_examples(beside / config.folder, log, towers)
-    rows = rows_of(examples, config)
-    parts = cut(rows, examples.shown.at_ms, config.kept)
-    folder = run_folder(beside / config.runs / config.name, config)
-    weights, report = fit(config, parts, len(examples.shown.surfaces), folder, watch)
-    report = {"data": log.about.name, **report}
-    told = msgspec.json.format(msgspec.json.encode(report))  # what is no number is null
-    (folder / "report.json").write_bytes(told)
-    made = write(
-        folder / "bundle", config, source, files, weights,
-        data=fingerprint(log.about.name, rows), metrics=report["metrics"],
-    )  # fmt: skip
-    return made, report
+    watch.stage("what was shown")
+    made, files = towers
+    folder = _folder(folder / "ranker" / made.id, config, rank, files)
+    bundle = bundles.build(made, files, ModelSettings())
+    examples = read_examples(source, log, bundle)
+    rows = rows_of(examples, rank)
+    times = _moments(rank, config.data.kept, log, examples.shown)
+    parts = cut(rows, examples.shown.at_ms, times)
+    watch.stage("ranker", rank.learning.epochs)
+    weights, report = fit(rank, config.seed, parts, len(examples.shown.surfaces), folder, watch)
+    told = msgspec.json.format(msgspec.json.encode({"data": log.about.name, **report}))
+    (folder / "report.json").write_bytes(told)  # what is no number is null
+    about = {
+        "training": _training(config, rank, made),
+        "data": {**made.data, "shown": {"name": log.about.name, **fingerprint(rows)}},
+        "metrics": {**made.metrics, **report["metrics"]},
+    }
+    return *with_ranker(made, files, rank, weights, about), report["heads"]
+
+
+def check(rank: Rank, kept: float, log: Log, source: Path) -> None:
+    """Say before the first epoch of the towers what the ranker would say after the last.
+
+    Raises:
+        DatasetError: nothing was shown, or all that was had the same outcome.
+    """
+    shown = shown_in(source, log)
+    duration_ms = np.array([video.duration_ms or 0 for video in log.videos], np.int32)
+    came = targets(outcomes(log, shown), duration_ms[shown.item], rank.long_watch_s)
+    edges_of(came.labels, shown.at_ms, _moments(rank, kept, log, shown))
 
 
 def fit(
-    config: RankerTraining, parts: tuple[Rows, Rows, Rows], surfaces: int, folder: Path | None,
+    rank: Rank, seed: int, parts: tuple[Rows, Rows, Rows], surfaces: int, folder: Path | None,
     watch: Watch,
 ) -> tuple[dict[str, Any], dict[str, Any]]:  # fmt: skip
     """The weights that serve, and the report: epochs, heads and metrics."""
     learned, validation = parts[:2]
-    encoder = fit_encoder(learned, config.form, config.learning.seen)
-    edges_s = watch_edges_s(learned, config.form.watch_bins)
+    encoder = fit_encoder(learned, rank.form, rank.learning.seen)
+    edges_s = watch_edges_s(learned, rank.form.watch_bins)
     checkpoint = folder / "checkpoint.pt" if folder else None
-    fitting = RankerFitting(config, encoder, edges_s, learned, validation, surfaces, checkpoint)
+    fitting = RankerFitting(rank, seed, encoder, edges_s, learned, validation, surfaces, checkpoint)
     model = fitting.run(watch)
     raw = uncalibrated(model, encoder, edges_s)
-    bare = LearnedRanker(config.form, raw)
-    weights = finished(raw, bare, learned, validation, config.fewest)
-    heads = compared(config, bare, LearnedRanker(config.form, weights), model, parts)
+    bare = LearnedRanker(rank.form, raw)
+    weights = finished(raw, bare, learned, validation, rank.fewest)
+    heads = compared(rank, seed, bare, LearnedRanker(rank.form, weights), model, parts)
     metrics = {f"{name}.auc": head["auc"]["ranker"][0] for name, head in heads.items()}
     metrics |= {
         f"{n}.calibration_error": h["calibration_error"]
@@ -89,71 +116,70 @@ def fit(
     return weights, report | {"metrics": known}
 
 
-def read_towers(towers: str, beside: Path) -> tuple[Manifest | None, dict[str, bytes], Bundle]:
-    """The bundle whose towers the ranker stands on; no manifest for the built-in one.
+def read_towers(towers: str, bundle_id: str, beside: Path) -> tuple[Manifest, Files]:
+    """The bundle whose towers a ranker stands on, under the id of the new one.
 
     Raises:
         BundleError: it cannot be read.
     """
     if towers == day0.ID:
-        return None, {day0.WEIGHTS: msgspec.json.encode(day0.Day0())}, day0.Day0().bundle()
+        built, files = day0.Day0().bundle(), {day0.WEIGHTS: msgspec.json.encode(day0.Day0())}
+        made = manifest.draft(
+            bundle_id, day0.KIND, dim=built.users.dim, hidden=built.users.hidden,
+            features=built.ranker.features, files=files,
+        )  # fmt: skip
+        return made, files
     path = (beside / towers).resolve()
     if not path.is_dir():
         raise BundleError(f"towers {towers!r}: {path} is no folder of a bundle")
     found, files = manifest.read(Store(path.parent), path.name, renamed=True)
-    return found, files, bundles.build(found, files, ModelSettings())
+    return msgspec.structs.replace(found, id=manifest.checked_name(bundle_id), seal=""), files
 
 
-def write(
-    store: Path, config: RankerTraining, source: Manifest | None, files: Mapping[str, bytes],
-    weights: Mapping[str, Any], **about: Any,
-) -> Manifest:  # fmt: skip
-    """The towers' files with the ranker's, as a new bundle of the towers' kind.
-
-    Raises:
-        BundleError: the id is taken, or no name.
-    """
-    ranker = LearnedRanker(config.form, weights)
-    users = day0.Day0().bundle().users if source is None else source
-    dim, hidden = users.dim, users.hidden
-    kept = {name: content for name, content in files.items() if name not in ranker_files.NAMES}
-    training: dict[str, Any] = {"ranker": msgspec.to_builtins(config)}
-    if source is not None:
-        training = {**source.training, **training}
-        about["metrics"] = {**source.metrics, **about.get("metrics", {})}
-    return manifest.write(
-        store, config.name, source.kind if source else day0.KIND, dim=dim, hidden=hidden,
-        features=ranker.features, files={**kept, **ranker_files.to_files(config.form, weights)},
-        embedding_size=source.embedding_size if source else None, training=training, **about,
-    )  # fmt: skip
-
-
-def run_folder(path: Path, config: RankerTraining) -> Path:
-    """The run's folder.
-
-    Raises:
-        ConfigError: it holds a run of another configuration.
-    """
-    path.mkdir(parents=True, exist_ok=True)
-    told, mine = path / "config.json", msgspec.json.format(msgspec.json.encode(config), indent=2)
-    if not told.exists():
-        told.write_bytes(mine)
-    elif told.read_bytes() != mine:
-        raise ConfigError(
-            f"{path} holds a run of another configuration: give this one another name, or remove the "
-            "folder"
-        )
-    return path
-
-
-def fingerprint(name: str, rows: Rows) -> dict[str, Any]:
-    """What was trained on: how much, and a hash of columns and outcomes."""
+def fingerprint(rows: Rows) -> dict[str, Any]:
+    """What was trained on: how much was shown, and a hash of columns and outcomes."""
     digest = hashlib.sha256()
-    for column in (
-        *rows.columns.values(),
-        rows.targets.labels,
-        rows.targets.watched_s,
-        rows.person,
-    ):
+    of = rows.targets
+    for column in (*rows.columns.values(), of.labels, of.watched_s, rows.person):
         digest.update(np.ascontiguousarray(column).tobytes())
-    return {"name": name, "shown": len(rows), "sha256": digest.hexdigest()}
+    return {"rows": len(rows), "sha256": digest.hexdigest()}
+
+
+def _training(config: Training, rank: Rank, made: Manifest) -> dict[str, Any]:
+    """What the bundle says of its training: of towers from elsewhere, what they said themselves."""
+    told: dict[str, Any] = msgspec.to_builtins(config)
+    if not rank.towers:
+        return told
+    own = {"name": config.name, "seed": config.seed, "data": told["data"]}
+    return {**made.training, "rank": {**told["rank"], **own}}
+
+
+def with_ranker(
+    made: Manifest, files: Files, rank: Rank, weights: Mapping[str, Any], about: dict[str, Any]
+) -> tuple[Manifest, Files]:
+    """The towers' files with the ranker's, as a bundle of the towers' kind."""
+    kept = {name: content for name, content in files.items() if name not in ranker_files.NAMES}
+    whole = {**kept, **ranker_files.to_files(rank.form, weights)}
+    drafted = manifest.draft(
+        made.id, made.kind, dim=made.dim, hidden=made.hidden, features=rank.form.features,
+        files=whole, embedding_size=made.embedding_size, **about,
+    )  # fmt: skip
+    return drafted, whole
+
+
+def _moments(rank: Rank, kept: float, log: Log, shown: Shown) -> tuple[int, int]:
+    """When validation and test begin: where they do for towers of this run, which have not seen them."""
+    return moments(shown.at_ms if rank.towers else log.rows["ts_ms"], kept)
+
+
+def _folder(path: Path, config: Training, rank: Rank, towers: Files) -> Path:
+    """Where the ranker's files lie; a checkpoint of other towers is not gone on from.
+
+    Raises:
+        ConfigError: it holds another run.
+    """
+    digest = hashlib.sha256(b"".join(towers[name] for name in sorted(towers))).hexdigest()
+    data = {"folder": config.data.folder, "kept": config.data.kept}
+    same_run(path, {"towers": digest, "seed": config.seed, "data": data,
+                    "rank": msgspec.to_builtins(rank)})  # fmt: skip
+    return path

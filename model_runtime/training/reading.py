@@ -96,6 +96,12 @@ def read_impressions(folder: Path) -> Iterator[PageRows]:
     """All impressions, a batch in memory at a time; none where there are none."""
     for part in read_parts(find_parts(folder, IMPRESSIONS), IMPRESSIONS):
         pages = _convert(part, Impression)
+        for i, page in enumerate(pages):
+            if not len(page.video_ids) == len(page.positions) == len(page.propensities):
+                raise DatasetError(
+                    f"{part.path}, row {part.first + i}: {len(page.video_ids)} video_ids, "
+                    f"{len(page.positions)} positions and {len(page.propensities)} propensities"
+                )
         yield PageRows(pages, _arrived(part, np.array([page.at_ms for page in pages], np.int64)))
 
 

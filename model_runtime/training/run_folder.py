@@ -4,6 +4,7 @@
 <runs>/<name>/checkpoint.pt     after the last whole epoch: what a run killed later goes on from
 <runs>/<name>/metrics.json      one row an epoch; the test at the end
 <runs>/<name>/curves.png        loss and quality over the epochs
+<runs>/<name>/ranker/           of the ranker, where there is one (see `ranker_running`)
 <runs>/<name>/bundle/<name>     what serves (`headrace models publish` takes it)
 """
 
@@ -27,15 +28,8 @@ class RunFolder:
 
     def __init__(self, path: Path, config: Training) -> None:
         self.path = path
-        path.mkdir(parents=True, exist_ok=True)
-        wanted, known = msgspec.to_builtins(config), path / "config.json"
-        if not known.exists():
-            _replace(known, msgspec.json.format(msgspec.json.encode(config), indent=2))
-        elif changed := _changed(json.loads(known.read_bytes()), wanted):
-            raise ConfigError(
-                f"{path} holds a run of another configuration ({changed}): give this one another "
-                "name, or remove the folder"
-            )
+        # Towers do not depend on the ranker that will stand on them, which keeps its own account.
+        same_run(path, {k: v for k, v in msgspec.to_builtins(config).items() if k != "rank"})
 
     @property
     def bundles(self) -> Path:
@@ -60,6 +54,25 @@ class RunFolder:
         """Replace the metrics and the curves."""
         _replace(self.path / "metrics.json", json.dumps(metrics, indent=1).encode())
         draw_curves(metrics["epochs"], self.path / "curves.png")
+
+
+def same_run(path: Path, config: dict[str, Any]) -> None:
+    """Make the folder of a run of these settings, or find it.
+
+    Raises:
+        ConfigError: it holds a run of others; the text names the first that differs.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    known = path / "config.json"
+    if not known.exists():
+        _replace(known, msgspec.json.format(msgspec.json.encode(config), indent=2))
+    elif changed := _changed(
+        json.loads(known.read_bytes()), json.loads(msgspec.json.encode(config))
+    ):
+        raise ConfigError(
+            f"{path} holds a run of another configuration ({changed}): give this one another "
+            "name, or remove the folder"
+        )
 
 
 def draw_curves(epochs: list[dict[str, Any]], path: Path) -> None:

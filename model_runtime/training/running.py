@@ -1,6 +1,8 @@
-"""One run from a configuration's file to a bundle."""
+"""One run from a configuration's file to a bundle: the towers, then the ranker that stands on them."""
 
 import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,40 +10,73 @@ import msgspec
 import numpy as np
 import torch
 
-from model_runtime import learned
+from model_runtime import learned, manifest
 from model_runtime.forms import ItemForm, UserForm
 from model_runtime.learned import Towers
 from model_runtime.manifest import Manifest
 from model_runtime.training.config import Training
-from model_runtime.training.fitting import Fitting, Watch
+from model_runtime.training.fitting import Fitting
 from model_runtime.training.item_tower import weights_of
 from model_runtime.training.log import Log, read_log
 from model_runtime.training.measuring import quality
 from model_runtime.training.model import TwoTower
+from model_runtime.training.ranker_running import check, ranked, read_towers
 from model_runtime.training.run_folder import RunFolder
 from model_runtime.training.sequences import Sequences, sequences
 from model_runtime.training.split import split
+from model_runtime.training.watching import Watch
+
+Drafted = tuple[Manifest, Mapping[str, bytes]]
 
 
-def train(config: Training, beside: Path, watch: Watch, further: bool = True) -> Manifest:
-    """Train (or go on), measure the test once, write the bundle; its manifest.
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a run made.
+
+    Attributes:
+        bundle: its manifest.
+        folder: of the run.
+        heads: what the ranker reaches on the test (see `ranker_comparing.compared`); None without one.
+    """
+
+    bundle: Manifest
+    folder: Path
+    heads: dict[str, Any] | None = None
+
+
+def train(config: Training, beside: Path, watch: Watch, further: bool = True) -> Trained:
+    """Train (or go on), measure the test once, write the bundle.
 
     Args:
         beside: what relative folders of the configuration are relative to.
-        further: else the best epoch so far becomes a bundle, whose id says which it was.
+        further: else the best epoch of the towers so far becomes a bundle, whose id says which it was.
 
     Raises:
         DatasetError: the log lacks something, or holds nothing to learn from.
         ConfigError: the run's folder holds another run, or the loss is no number.
-        BundleError: the run has its bundle already.
+        BundleError: the run has its bundle already, or the ranker's towers cannot be read.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
-    log = read_log(beside / config.data.folder)
+    watch.stage("reading the log")
+    rank, heads = config.rank, None
+    given = read_towers(rank.towers, config.name, beside) if rank and rank.towers else None
+    source = beside / config.data.folder
+    log = read_log(source)
+    if rank:
+        check(rank, config.data.kept, log, source)
+    folder = RunFolder(beside / config.runs / config.name, config)
+    made, files = given or _towers(config, log, folder, watch, further)
+    if rank:
+        made, files, heads = ranked(config, rank, (made, files), log, source, folder.path, watch)
+    return Trained(manifest.put(folder.bundles, made, files), folder.path, heads)
+
+
+def _towers(config: Training, log: Log, folder: RunFolder, watch: Watch, further: bool) -> Drafted:
     people = sequences(log)
     parts = split(log, people, config.data.split, config.data.kept, config.data.positives)
-    folder = RunFolder(beside / config.runs / config.name, config)
     fitting = Fitting(config, parts, log.videos, folder)
+    watch.stage("towers", config.optimiser.epochs)
     progress = fitting.run(watch) if further else fitting.best()
     test = quality(fitting.average, people, parts.test)
     metrics = {
@@ -51,23 +86,17 @@ def train(config: Training, beside: Path, watch: Watch, further: bool = True) ->
     if further:
         folder.tell({"epochs": progress.epochs, "best": progress.best, **metrics})
     bundle = config.name if further else f"{config.name}-{progress.best[1]}"
-    data = fingerprint(log, people)
-    return export(fitting.average, folder.bundles, bundle, config, data, metrics)
+    return drafted(fitting.average, bundle, config, fingerprint(log, people), metrics)
 
 
-def export(
-    model: TwoTower,
-    store: Path,
-    bundle: str,
-    config: Training,
-    data: dict[str, Any],
-    metrics: dict[str, float],
-) -> Manifest:
-    """The model as a bundle that serves without torch."""
+def drafted(
+    model: TwoTower, bundle: str, config: Training, data: dict[str, Any], metrics: dict[str, float]
+) -> Drafted:
+    """The model as a bundle that serves without torch, not written yet."""
     towers = Towers(_form(config.users, UserForm), _form(config.items, ItemForm))
     users = {name: p.detach().cpu().numpy() for name, p in model.users.named_parameters()}
-    return learned.write(
-        store, bundle, towers, users, weights_of(model.items),
+    return learned.drafted(
+        bundle, towers, users, weights_of(model.items),
         training=msgspec.to_builtins(config), data=data, metrics=metrics,
     )  # fmt: skip
 

@@ -101,10 +101,17 @@ def _by_last(sequences: Sequences, liked: NDArray[np.bool_]) -> Split:
     return Split(sequences, liked, learned, validation, test)
 
 
+def moments(times_ms: Ints, kept: float) -> tuple[int, int]:
+    """When what is learned from ends and validation begins, and when that ends and the test begins."""
+    times = np.sort(times_ms)
+    cuts = (times[int(len(times) * (1 - share))] for share in (kept, kept / 2))
+    learned, validated = (int(cut) for cut in cuts)
+    return learned, validated
+
+
 def _by_time(sequences: Sequences, liked: NDArray[np.bool_], share: float) -> Split:
     """The last `share` of events in time: their first half validates, the second tests."""
-    times = np.sort(sequences.timestamp_ms)
-    cuts = times[[int(len(times) * (1 - share)), int(len(times) * (1 - share / 2))]]
+    cuts = moments(sequences.timestamp_ms, share)
     person = np.repeat(np.arange(len(sequences)), sequences.lengths)
     after = sequences.timestamp_ms >= cuts[0]
     learned = sequences.offsets[1:] - np.bincount(person[after], minlength=len(sequences))

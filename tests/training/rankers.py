@@ -4,26 +4,30 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from contracts.batch import CandidateBatch
 from contracts.features import FEATURE_COLUMNS, VIDEO_COLUMNS
 from model_runtime.learned_ranker import LearnedRanker
 from model_runtime.ranker_form import PROBABILITIES, RankerForm
 from model_runtime.ranker_inputs import Encoder
-from model_runtime.training.ranker_config import Learning, RankerTraining
+from model_runtime.training.config import Learning, Rank
 from model_runtime.training.ranker_model import Place, RankerModel
 from model_runtime.training.ranker_result import uncalibrated
-from model_runtime.training.ranker_rows import Rows, fit_encoder, watch_edges_s
+from model_runtime.training.ranker_rows import Rows, cut, fit_encoder, watch_edges_s
 from model_runtime.training.ranker_targets import Targets
+from model_runtime.training.split import moments
 
+torch.set_num_threads(1)  # what is tested is small: a second thread only waits for the first
 SMALL = RankerForm(bins=5, embedding=3, rank=4, width=8, members=2, watch_bins=4)
 FAST = Learning(epochs=6, rows=256, rate=0.005, average=0.9, patience=6, seen=5)
-CONFIG = RankerTraining(name="r", folder="log", form=SMALL, learning=FAST, fewest=20, trees=False)
+RANK = Rank(towers="day0", form=SMALL, learning=FAST, fewest=20, trees=False)
 
 
 class Nobody:
     """Looks on and says nothing."""
 
+    def stage(self, name: str, epochs: int = 0) -> None: ...
     def epoch(self, number: int, steps: int) -> None: ...
     def step(self, loss: float) -> None: ...
     def told(self, row: dict[str, Any]) -> None: ...
@@ -72,7 +76,15 @@ def a_world(n: int, seed: int = 0, position_bias: float = 0.0) -> Rows:
     labels[:, 4] = rng.random(n) < 0.002
     seconds = np.minimum(watched, whole).astype(np.float32)
     person = rng.integers(0, max(n // 10, 1), n)
-    return Rows(of, Place(position, np.zeros(n, np.int64)), Targets(labels, seconds, ended), person)
+    place = Place(position, np.zeros(n, np.int64))
+    item = rng.integers(0, 50, n).astype(np.int32)
+    return Rows(of, place, Targets(labels, seconds, ended), person, item)
+
+
+def thirds(rows: Rows, at_ms: NDArray[np.int64] | None = None) -> tuple[Rows, Rows, Rows]:
+    """Seven tenths, and twice the half of what is left, one row after the other unless told."""
+    at_ms = np.arange(len(rows)) if at_ms is None else at_ms
+    return cut(rows, at_ms, moments(at_ms, 0.3))
 
 
 def a_model(

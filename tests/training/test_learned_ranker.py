@@ -18,8 +18,8 @@ from model_runtime.learned_ranker import LearnedRanker
 from model_runtime.ranker_form import PROBABILITIES, RankerForm
 from model_runtime.store import Store
 from model_runtime.training.ranker_result import uncalibrated
-from model_runtime.training.ranker_running import read_towers, write
-from tests.training.rankers import CONFIG, SMALL, a_model, a_ranker, a_world, batch
+from model_runtime.training.ranker_running import read_towers, with_ranker
+from tests.training.rankers import RANK, SMALL, a_model, a_ranker, a_world, batch
 
 RANKER = a_ranker()
 HEADS = [spec.name for spec in RANKER.provides]
@@ -137,11 +137,11 @@ def test_a_weight_that_is_missing_or_of_another_shape_is_refused_by_name(name: s
 
 def test_a_bundle_brings_its_ranker_along(tmp_path: Path) -> None:
     whole = weights()
-    source, files, towers = read_towers("day0", tmp_path)
-    made = write(tmp_path, CONFIG, source, files, whole, data={}, metrics={})
+    towers = read_towers("day0", "b", tmp_path)
+    made = manifest.put(tmp_path, *with_ranker(*towers, RANK, whole, {}))
     found = bundles.load(ModelSettings(registry=str(tmp_path)), made.id)
     same(found.ranker.predict(batch(40)), LearnedRanker(SMALL, whole).predict(batch(40)))
-    assert found.users.dim == towers.users.dim
+    assert found.users.dim == towers[0].dim
     assert made.features == SMALL.features
 
 

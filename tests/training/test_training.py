@@ -50,6 +50,7 @@ patience = 100
 
 
 class Silent:
+    def stage(self, name: str, epochs: int = 0) -> None: ...
     def epoch(self, number: int, steps: int) -> None: ...
     def step(self, loss: float) -> None: ...
     def told(self, row: dict[str, Any]) -> None: ...
@@ -86,7 +87,7 @@ def test_a_run_that_is_killed_ends_as_if_nothing_had_happened(log: Path, tmp_pat
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
     assert not (log / "runs/small/bundle").exists()
-    early = train(read(config_in(log, 6)), log, Silent(), further=False)
+    early = train(read(config_in(log, 6)), log, Silent(), further=False).bundle
     assert early.id.startswith("small-")
     train(read(config_in(log, 6)), log, Silent())
     assert rows(log) == rows(whole)
@@ -98,7 +99,7 @@ def test_a_run_that_is_killed_ends_as_if_nothing_had_happened(log: Path, tmp_pat
 def test_the_bundle_steps_to_the_ranks_that_training_measured(log: Path) -> None:
     """Parallel form and step form on the same people, through the bundle as it is served."""
     config = read(config_in(log, 12))
-    made = train(config, log, Silent())
+    made = train(config, log, Silent()).bundle
     bundle = bundles.load(ModelSettings(registry=str(log / "runs/small/bundle"), bundle="small"))
     found = read_log(log / "log")
     people = sequences(found)
