@@ -3,16 +3,19 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from contracts.errors import BundleError, UnavailableError
 from contracts.lineup import Lineup, Published
 from contracts.settings import Settings
-from model_runtime import bundles, day0, publishing
+from model_runtime import bundles, day0, manifest, publishing
 from model_runtime.manifest import Manifest
 from model_runtime.store import Store
 from streams.kafka import Publisher
 from streams.models_topic import read_models, say
+
+if TYPE_CHECKING:
+    from model_runtime.graphs.exporting import Graph
 
 _READ_S: Final = 10.0
 Record = TypeVar("Record", Lineup, Published)
@@ -132,6 +135,22 @@ def difference(settings: Settings, old: str, new: str) -> list[tuple[str, Any, A
     """
     store = Store(settings.model.registry) if settings.model.registry else None
     return publishing.difference(publishing.about(store, old), publishing.about(store, new))
+
+
+def export(settings: Settings, bundle: str, folder: Path) -> "list[Graph]":
+    """Write the ONNX graphs of a bundle, which is a folder or an id in the registry.
+
+    Raises:
+        BundleError: it cannot be read, nothing of it was learned, or `folder` holds something.
+    """
+    from model_runtime.graphs.exporting import graphs_of, write
+
+    source = Path(bundle).resolve()
+    if source.is_dir():
+        read = manifest.read(Store(source.parent), source.name, renamed=True)
+    else:
+        read = manifest.read(bundles.registry(settings.model, bundle), bundle)
+    return write(graphs_of(*read), folder)
 
 
 def _now_ms() -> int:

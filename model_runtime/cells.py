@@ -23,16 +23,21 @@ def softplus(x: F32) -> F32:
     return out
 
 
+def gate_matrix(blocks: F32) -> F32:
+    """(w, w) block-diagonal matrix of (heads, w / heads, w / heads) blocks."""
+    heads, size, _ = blocks.shape
+    by_head = np.zeros((heads, size, heads, size), np.float32)
+    by_head[np.arange(heads), :, np.arange(heads)] = blocks
+    matrix: F32 = by_head.reshape(heads * size, heads * size)
+    return matrix
+
+
 def gates(weights: Weights, name: str) -> Callable[[F32], F32]:
     """(..., w) values -> 2 * sigmoid - 1 of each gate, which is tanh of half: it cannot overflow.
 
     The blocks of the heads become one matrix: as quick as their small products, and no transposing.
     """
-    blocks = _HALF * weights[f"{name}.weight"]
-    heads, size, _ = blocks.shape
-    by_head = np.zeros((heads, size, heads, size), np.float32)
-    by_head[np.arange(heads), :, np.arange(heads)] = blocks
-    matrix: F32 = by_head.reshape(heads * size, heads * size)
+    matrix = gate_matrix(_HALF * weights[f"{name}.weight"])
     bias = _HALF * weights[f"{name}.bias"]
 
     def opened(values: F32) -> F32:

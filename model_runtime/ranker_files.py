@@ -33,6 +33,22 @@ def from_files(bundle_id: str, files: Mapping[str, bytes]) -> LearnedRanker | No
     Raises:
         BundleError: one file without the other, or weights that do not fit the form.
     """
+    if (found := read(bundle_id, files)) is None:
+        return None
+    try:
+        return LearnedRanker(*found)
+    except ValueError as e:
+        raise BundleError(f"bundle {bundle_id!r}: the ranker cannot be read: {e}") from None
+
+
+def read(
+    bundle_id: str, files: Mapping[str, bytes]
+) -> tuple[RankerForm, dict[str, NDArray[Any]]] | None:
+    """Form and weights; None where the files hold no ranker.
+
+    Raises:
+        BundleError: one file without the other, or one that cannot be read.
+    """
     there = [name for name in NAMES if name in files]
     if not there:
         return None
@@ -42,7 +58,6 @@ def from_files(bundle_id: str, files: Mapping[str, bytes]) -> LearnedRanker | No
     from safetensors.numpy import load
 
     try:
-        form = msgspec.json.decode(files[FORM], type=RankerForm)
-        return LearnedRanker(form, load(files[WEIGHTS]))
+        return msgspec.json.decode(files[FORM], type=RankerForm), load(files[WEIGHTS])
     except (msgspec.DecodeError, SafetensorError, ValueError) as e:
         raise BundleError(f"bundle {bundle_id!r}: the ranker cannot be read: {e}") from None

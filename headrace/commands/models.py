@@ -115,6 +115,27 @@ def diff(old: BundleId, new: BundleId, state_dir: StateDir = None) -> None:
     Console().print(table)
 
 
+@app.command()
+def export(
+    bundle: Annotated[str, typer.Argument(help="A bundle's folder, or its id in the registry.")],
+    folder: Annotated[
+        Path, typer.Argument(help="A new one; Triton's layout of a model repository.")
+    ],
+    state_dir: StateDir = None,
+) -> None:
+    """Write a bundle's learned models as ONNX graphs: user step, item tower, ranker.
+
+    The engine serves without them; they are for those who serve with Triton or onnxruntime.
+    """
+    from headrace.commands.shared import require
+
+    require(("onnx",), "onnx")
+    from headrace import models
+
+    for graph in models.export(_settings(state_dir), bundle, folder):
+        _tell(f"{graph.path}: {', '.join(graph.inputs)} -> {', '.join(graph.outputs)}")
+
+
 def _settings(state_dir: Path | None) -> "Settings":
     import os
 
