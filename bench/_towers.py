@@ -1,5 +1,7 @@
 """Trained towers with drawn weights: how long they take does not depend on what they have learned."""
 
+from typing import Any
+
 import numpy as np
 
 from contracts.models import F32
@@ -14,6 +16,11 @@ _GATES = {"rg_lru": ("forget", "take"), "min_gru": ("take",), "lru": ()}
 
 def users(form: UserForm, dim: int = 64) -> RecurrentUsers:
     """A user tower of a form."""
+    return RecurrentUsers(form, user_weights(form, dim))
+
+
+def user_weights(form: UserForm, dim: int = 64) -> dict[str, F32]:
+    """Weights of a user tower."""
     rng, weights = np.random.default_rng(0), dict[str, F32]()
 
     def draw(name: str, *shape: int) -> None:
@@ -36,20 +43,27 @@ def users(form: UserForm, dim: int = 64) -> RecurrentUsers:
             size = width // form.heads
             draw(f"{layer}.cell.{gate}.weight", form.heads, size, size)
             draw(f"{layer}.cell.{gate}.bias", width)
-        draw(f"{layer}.cell.rate", width // 2 if form.cell == "lru" else width)
-        draw(f"{layer}.cell.angle", width // 2)
+        if form.cell != "min_gru":
+            draw(f"{layer}.cell.rate", width // 2 if form.cell == "lru" else width)
+        if form.cell == "lru":
+            draw(f"{layer}.cell.angle", width // 2)
         line(f"{layer}.out", width, inner)
     draw("norm.weight", inner)
     line("head", inner, dim)
-    return RecurrentUsers(form, weights)
+    return weights
 
 
 def items(embedding: int = 0) -> LearnedItems:
     """An item tower of 100,000 videos."""
-    rng, form = np.random.default_rng(0), ItemForm()
+    return LearnedItems(ItemForm(), item_weights(ItemForm(), embedding))
+
+
+def item_weights(form: ItemForm, embedding: int = 0) -> dict[str, Any]:
+    """Weights of an item tower of 100,000 videos."""
+    rng = np.random.default_rng(0)
     sizes = {
         "tokens": form.buckets, "duration": DURATIONS, "age": AGES, "year": YEARS,
         "content": embedding, "own": 100_000,
     }  # fmt: skip
     weights = {k: rng.standard_normal((n, form.dim)).astype(np.float32) for k, n in sizes.items()}
-    return LearnedItems(form, weights | {"ids": np.sort(rng.integers(-(2**62), 2**62, 100_000))})
+    return weights | {"ids": np.sort(rng.integers(-(2**62), 2**62, 100_000))}

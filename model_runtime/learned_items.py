@@ -9,7 +9,7 @@ from contracts.videos import Video
 from model_runtime.blocks import BLOCKS, unit
 from model_runtime.cells import Weights
 from model_runtime.forms import ItemForm
-from model_runtime.item_facts import Bags, embeddings, facts, text_bags
+from model_runtime.item_facts import Bags, Facts, embeddings, facts, text_bags
 
 
 class LearnedItems:
@@ -32,8 +32,13 @@ class LearnedItems:
         Raises:
             BadMessageError: on an embedding of another size, or with a value that is not finite.
         """
-        w, known = self._weights, facts(videos, self.form.buckets)
-        x = embeddings(videos, self._size) @ w["content"] + summed(w["tokens"], known.bags)
+        given = embeddings(videos, self._size)
+        return self.of_facts(facts(videos, self.form.buckets), given)
+
+    def of_facts(self, known: Facts, given: F32) -> F32:
+        """(n, d) unit vectors of what is known of videos and their (n, size) embeddings."""
+        w = self._weights
+        x = given @ w["content"] + summed(w["tokens"], known.bags)
         x += w["duration"][known.duration] + w["age"][known.age] + w["year"][known.year]
         if len(self._ids):
             row = np.searchsorted(self._ids, known.ids).clip(max=len(self._ids) - 1)
