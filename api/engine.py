@@ -186,5 +186,7 @@ class Engine:
 
 def _check_features(deps: Dependencies, spec: FunnelSpec) -> None:
     provided = {column.name for hydrator in spec.hydrators for column in hydrator.provides}
-    if missing := set(deps.bundle.ranker.features) - provided:
-        raise BundleError(f"the ranker of {deps.bundle.id} reads {sorted(missing)}: nobody has it")
+    appeal = deps.bundle.appeal
+    needed = {*deps.bundle.ranker.features, *(appeal.features if appeal else ())}
+    if missing := needed - provided:
+        raise BundleError(f"bundle {deps.bundle.id} reads {sorted(missing)}: nobody has it")

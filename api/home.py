@@ -57,7 +57,7 @@ def home(deps: Dependencies) -> FunnelSpec:
             ExploreDraw(feed.explore_below_impressions),
             Fallback(),
             RankerHeads(deps.bundle.ranker),
-            ValueModel(),
+            ValueModel(deps.bundle.appeal),
         ],
         rerankers=[
             FreshnessBoost(feed.freshness_half_life_d),

@@ -51,6 +51,8 @@ RATE_COLUMNS: Final = (
     f32("complete_rate", 0.2),  # completes per click
     f32("like_rate", 0.02),
     f32("skip_rate", 0.2),
+    f32("clicks"),  # of how many people, decayed as the rates are
+    f32("trend"),  # people who take to it now: the same, decayed within hours
 )
 COSINE: Final = f32("cosine")  # viewer's vector . video's vector
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.batch import CandidateBatch, ColumnSpec
+from contracts.batch import CandidateBatch, Column, ColumnSpec
 from contracts.videos import Video
 
 F32 = NDArray[np.float32]
@@ -93,11 +93,30 @@ class Ranker(Protocol):
         """(n,) float32 per head."""
 
 
+class Appeal(Protocol):
+    """Orders candidates by how likely the viewer is to take to each now."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the columns that `score` reads, beside the ranker's heads."""
+
+    @property
+    def reads_heads(self) -> bool:
+        """Whether it reads the ranker's heads too."""
+
+    def score(self, columns: Mapping[str, Column], n: int) -> F32:
+        """(n,) higher is better."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """User tower, item tower and ranker that belong together, under one id."""
+    """User tower, item tower and ranker that belong together, under one id.
+
+    Without `appeal` the value model's hand-set weights order what the ranker says.
+    """
 
     id: str
     users: UserTower
     items: ItemTower
     ranker: Ranker
+    appeal: Appeal | None = None

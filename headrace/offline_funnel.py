@@ -1,11 +1,12 @@
 """The whole funnel over a log: the same sources, filters, ranker and re-rankers as are served.
 
-State, catalog, statistics and index are folds of the log in memory; nothing of Kafka or Redis. What
-other people were shown is not folded: the pages of the log were not made by this funnel.
+State, catalog, statistics and index are folds of the log in memory; nothing of Kafka or Redis. What the
+log's own pages showed counts in the statistics, and hides nothing: they were not made by this funnel.
 """
 
 import asyncio
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -22,14 +23,14 @@ from contracts.ids import hash64
 from contracts.models import Bundle
 from contracts.settings import Settings
 from index_updater.live_index import LiveIndex
+from model_runtime.evaluation.appealing import Appealing
+from model_runtime.evaluation.folded import FoldedLog, shown_in
 from model_runtime.evaluation.queries import Queries
+from model_runtime.evaluation.ranking import Recommender
 from model_runtime.evaluation.world import World
-from model_runtime.training.replay import profiles_by_time
-from model_runtime.training.stream_state import StreamState
 from operators.nearness import embedding_of
 
 _PATIENCE_S: Final = 60.0  # no deadline cuts an evaluation short
-_STATS_EVERY_MS: Final = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,41 +58,41 @@ class OfflineFunnel:
     Each event is folded before the next query, so it cannot show a state that is late.
     """
 
-    def __init__(self, bundle: Bundle, settings: Settings) -> None:
-        self._bundle, self._settings = bundle, settings
+    def __init__(self, bundle: Bundle, settings: Settings, folder: Path | None = None) -> None:
+        self._bundle, self._settings, self._folder = bundle, settings, folder
         self.name = f"funnel {bundle.id}"
 
     def prepare(self, world: World, queries: Queries, learned: NDArray[np.bool_]) -> None:
         """Begin the fold anew, with all videos in catalog and index."""
         log = world.log
-        self._log, self._state = log, StreamState(
-            self._bundle, log.users, log.videos, log.published, self._settings
-        )  # fmt: skip
-        self._place = {int(video): i for i, video in enumerate(self._state.ids.tolist())}
+        self._log = log
+        shown = shown_in(self._folder, log) if self._folder else None
+        self._folded = FoldedLog(log, self._bundle, self._settings, shown)
+        state = self._folded.state
+        self._place = {int(video): i for i, video in enumerate(state.ids.tolist())}
         index = LiveIndex(self._bundle.items.dim, self._settings.index)
-        ids = self._state.ids[: log.published]
-        index.upsert(ids, self._state.catalog.vectors(self._state.catalog.rows_of(ids)))
+        ids = state.ids[: log.published]
+        index.upsert(ids, state.catalog.vectors(state.catalog.rows_of(ids)))
+        while index.maintain():
+            pass
         nowhere = _Nowhere()
         self._deps = Dependencies(
-            self._settings, self._bundle, self._state.catalog, index, self._state.board, nowhere,
+            self._settings, self._bundle, state.catalog, index, state.board, nowhere,
             nowhere, lambda: (True, ""), lambda: 0,
         )  # fmt: skip
         self._funnel = Funnel(home.home(self._deps), _PATIENCE_S)
-        self._profiles = profiles_by_time(log, log.users)
-        self._told = self._folded = 0
-        self._flushed_ms = -_STATS_EVERY_MS
 
     def scores(self, queries: Queries) -> NDArray[np.float32]:
         """(q, m): minus the place on page and reserve, NaN for what the funnel did not find."""
         return asyncio.run(self._answered(queries))
 
     async def _answered(self, queries: Queries) -> NDArray[np.float32]:
-        out = np.full((len(queries), len(self._state.ids)), np.nan, np.float32)
+        out = np.full((len(queries), len(self._folded.state.ids)), np.nan, np.float32)
         asked = zip(
             queries.user.tolist(), queries.at_ms.tolist(), queries.rows.tolist(), strict=True
         )
         for i, (user, at_ms, rows) in enumerate(asked):
-            self._fold(rows, at_ms)
+            self._folded.to(rows, at_ms)
             trace = Trace()
             served = await self._funnel.run(self._query(user, at_ms, rows), trace)
             if trace.failed:  # serving absorbs it; a figure must not
@@ -100,27 +101,9 @@ class OfflineFunnel:
             out[i, [self._place[video] for video in ids]] = -np.arange(len(ids))
         return out
 
-    def _fold(self, rows: int, now_ms: int) -> None:
-        """Everything that arrived before the query, event by event, and the statistics of it."""
-        while self._told < len(self._profiles) and self._profiles[self._told][0] <= now_ms:
-            user = self._profiles[self._told][1]
-            self._state.tell(user, self._log.profiles[self._log.users[user]])
-            self._told += 1
-        texts = self._log.queries
-        new = range(self._folded, rows)
-        queries = {row - new.start: texts[row] for row in new if row in texts} if texts else {}
-        self._state.fold(self._log.rows[new.start : new.stop], queries)
-        self._folded = max(rows, self._folded)
-        if now_ms - self._flushed_ms >= _STATS_EVERY_MS:
-            self._state.flush()
-            catalog = self._state.catalog
-            self._state.board.refresh(
-                now_ms, lambda ids: catalog.columns(catalog.rows_of(ids))["category"]
-            )
-            self._flushed_ms = now_ms
-
     def _query(self, user: int, now_ms: int, rows: int) -> Query:
-        state = self._state.records[user] if self._state.there[user] else None
+        folded = self._folded.state
+        state = folded.records[user] if folded.there[user] else None
         request_id = f"{rows}-{user}"
         return Query(
             request_id,
@@ -132,3 +115,9 @@ class OfflineFunnel:
             seed=hash64(request_id) & 0x7FFF_FFFF_FFFF_FFFF,
             **context_of(state, Request()),
         )
+
+
+def whole_of(bundle: Bundle, settings: Settings, folder: Path) -> list[Recommender]:
+    """What a bundle is beside its towers: the funnel, and what it learned of appeal over all videos."""
+    funnel = OfflineFunnel(bundle, settings, folder)
+    return [funnel, Appealing(bundle, settings, folder)] if bundle.appeal else [funnel]

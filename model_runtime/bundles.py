@@ -11,7 +11,7 @@ from contracts.errors import BundleError
 from contracts.features import FEATURE_COLUMNS, VIDEO_COLUMNS
 from contracts.models import Bundle
 from contracts.settings import ModelSettings
-from model_runtime import day0, learned, manifest, ranker_files
+from model_runtime import appeal, day0, learned, manifest, ranker_files
 from model_runtime.manifest import Manifest
 from model_runtime.store import Store
 
@@ -64,6 +64,7 @@ def build(found: Manifest, files: Mapping[str, bytes], settings: ModelSettings) 
     bundle = KINDS[found.kind](found, files, settings)
     if ranker := ranker_files.from_files(found.id, files):
         bundle = replace(bundle, ranker=ranker)
+    bundle = replace(bundle, appeal=appeal.from_files(found.id, files))
     _agree(found, bundle)
     return bundle
 

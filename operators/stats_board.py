@@ -107,12 +107,18 @@ class StatsBoard:
     def rates(self, ids: Ids, now_ms: int) -> dict[str, Column]:
         """`RATE_COLUMNS` of each video; a rate is pulled to its declared default by a prior."""
         shown, clicks, completes, likes, skips = self._faded(ids, now_ms)
+        rows = self._rows
+        trend = rows.videos["trend"].reshape(-1, 1)
         return {
             "impressions": shown,
             "ctr": _smoothed(clicks, shown, _PRIOR["ctr"]),
             "complete_rate": _smoothed(completes, clicks, _PRIOR["complete_rate"]),
             "like_rate": _smoothed(likes, clicks, _PRIOR["like_rate"]),
             "skip_rate": _smoothed(skips, clicks + skips, _PRIOR["skip_rate"]),
+            "clicks": clicks,
+            "trend": faded(
+                trend, rows.videos["at_ms"], rows.find(ids), now_ms, rows.trend_half_life_ms
+            )[0],
         }
 
     def _sweep(self) -> None:

@@ -37,6 +37,7 @@ from operators.video_table import (
 CLICK_SHARE: Final = 0.25
 CLICK_WATCH_MS: Final = 10_000
 COMPLETE_SHARE: Final = 0.9
+LIKE_SHARE: Final = 0.8  # of five stars
 # How long the filter remembers at least, in windows: after two hours of ten minutes each, what a
 # repeated event can still add to a trend with a half-life of an hour is a quarter of a person.
 _FILTER_WINDOWS: Final = 12
@@ -230,15 +231,18 @@ class PartitionStats:
 
 
 def _kinds(events: StatEvents) -> Mask:
-    """(n, 5) click, complete, like, unlike, skip: what each event is. Without a video, nothing."""
+    """(n, 5) click, complete, like, unlike, skip: what each event is. Without a video, nothing.
+
+    Who rates a video has watched it; who gives it four stars likes it.
+    """
     action, watched = events.action, events.action == Action.WATCH
-    share, watch_ms = events.share, events.watch_ms
+    share, watch_ms, rated = events.share, events.watch_ms, action == Action.RATE
     enough = (share >= CLICK_SHARE) | (watch_ms >= CLICK_WATCH_MS)  # NaN is not
     kinds = np.column_stack(
         [
-            (action == Action.CLICK) | (watched & enough),
+            (action == Action.CLICK) | (watched & enough) | rated,
             watched & (share >= COMPLETE_SHARE),
-            action == Action.LIKE,
+            (action == Action.LIKE) | (rated & (share >= LIKE_SHARE)),
             action == Action.UNLIKE,
             (action == Action.SKIP) | (action == Action.NOT_INTERESTED),
         ]

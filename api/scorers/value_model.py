@@ -8,6 +8,7 @@ import numpy as np
 
 from contracts.batch import CandidateBatch, Column, f32
 from contracts.funnel import Query
+from contracts.models import Appeal
 
 # The positive weights add up to 1, so that a score says "share of a perfect video". The negative ones
 # are larger: a skip costs more than a click earns, and one "not interested" more than a like.
@@ -17,16 +18,23 @@ WEIGHTS: Final = MappingProxyType(
 
 
 class ValueModel:
-    """`score` = sum(weight x probability); the order of `fallback` when no row has one."""
+    """`score` = the bundle's learned appeal; without one, sum(weight x probability).
+
+    When the ranker has no opinion on any row, the order is that of `fallback`.
+    """
 
     name = "value_model"
     provides = (f32("score", np.nan),)
 
-    def __init__(self, weights: Mapping[str, float] = WEIGHTS) -> None:
-        self.weights = weights
+    def __init__(
+        self, appeal: Appeal | None = None, weights: Mapping[str, float] = WEIGHTS
+    ) -> None:
+        self.appeal, self.weights = appeal, weights
 
     def score(self, query: Query, batch: CandidateBatch) -> Mapping[str, Column]:
         """A row that the ranker has no opinion on ranks last; if it has none at all, `fallback`."""
+        if self.appeal is not None:
+            return {"score": self.appeal.score(batch.columns, len(batch))}
         value = np.zeros(len(batch), np.float32)
         for head, weight in self.weights.items():
             value += np.float32(weight) * batch[head]

@@ -50,6 +50,9 @@ def simulate(
     videos: Annotated[int, typer.Option(min=2, max=1_000_000)] = 2000,
     days: Annotated[float, typer.Option(min=0.01, max=365)] = 7.0,
     seed: int = 7,
+    first: Annotated[
+        int, typer.Option(min=0, help="Number of the first viewer: others are other people.")
+    ] = 0,
 ) -> None:
     """Write a log of the simulator's viewers, whose events lie seconds apart and whose tastes change."""
     from rich.console import Console
@@ -59,7 +62,7 @@ def simulate(
     from model_runtime.training.writing import write_log
 
     console = Console()
-    world = Simulated(viewers, videos, days, seed)
+    world = Simulated(viewers, videos, days, seed, first)
     with console.status("viewers are watching"):
         counts = write_log(target, world.about, *world.made())
     rows = ", ".join(f"{n:,} {kind}" for kind, n in counts.items())

@@ -58,6 +58,9 @@ def evaluate(
     late: Annotated[bool, typer.Option(help="Measure what a late state costs.")] = True,
     ranker: Annotated[bool, typer.Option(help="Measure the ranker's heads on impressions.")] = True,
     funnel: Annotated[bool, typer.Option(help="Ask the whole funnel too (time).")] = True,
+    index: Annotated[
+        bool, typer.Option(help="Ask the towers through the real index too, not only exactly.")
+    ] = False,
 ) -> None:
     """Measure how good recommendations are, beside baselines, on a log; write a report."""
     import os
@@ -67,14 +70,15 @@ def evaluate(
     require(TRAINING, "train")
     from headrace.environment import read_settings
     from headrace.evaluation import write
-    from headrace.offline_funnel import OfflineFunnel
+    from headrace.offline_funnel import whole_of
+    from headrace.offline_index import ThroughIndex
     from model_runtime import bundles
     from model_runtime.evaluation.evaluating import Options
     from model_runtime.evaluation.evaluating import evaluate as measure
 
     settings = read_settings(os.environ)
     loaded = [bundles.load(settings.model, name) for name in bundle or ["day0"]]
-    whole = [OfflineFunnel(one, settings) for one in loaded] if funnel else []
+    whole = [recommender for one in loaded for recommender in whole_of(one, settings, log)]
     options = Options(
         protocol.value if protocol else None,
         positives.value if positives else None,
@@ -86,7 +90,8 @@ def evaluate(
         results = measure(
             log, loaded, options,
             lambda what, done, total: bar.update(task, description=what, completed=done, total=total),
-            whole,
+            [ThroughIndex(one, settings) for one in loaded] if index else [],
+            whole if funnel else [],
         )  # fmt: skip
     written = write(results, out)
     _show(console, results)

@@ -24,6 +24,9 @@ def simulate(
     page: Annotated[int, typer.Option(min=1, max=100, help="Clips on a page.")] = 10,
     seconds: Annotated[float | None, typer.Option(min=1, help="Else until it is ended.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed makes the same world.")] = 7,
+    first: Annotated[
+        int, typer.Option(min=0, help="Number of the first viewer: others are other people.")
+    ] = 0,
     report: Annotated[
         Path | None, typer.Option(help="A JSON file with the figures, replaced every second.")
     ] = None,
@@ -50,7 +53,7 @@ def simulate(
             raise ConfigError("say where the engine is: --api URL, or --state-dir of a sandbox")
         api = found.api
     keys = read_settings(os.environ).api.keys
-    plan = Plan(viewers, videos, rate, publish_rate, page, seconds, seed)
+    plan = Plan(viewers, videos, rate, publish_rate, page, seconds, seed, first)
     stop = stop_on_signals()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console) as bar:

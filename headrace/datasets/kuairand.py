@@ -4,14 +4,18 @@ The rows are read by the code that replays them; a row that repeats another exac
 """
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Final, TypeVar
+
+import msgspec
 
 from contracts.engine_records import Impression
 from contracts.errors import ConfigError, DatasetError
 from contracts.events import Event
 from contracts.profiles import Profile
 from contracts.videos import Video
+from headrace.datasets.kuairand_before import before
 from headrace.replay import kuairand
 from headrace.replay.rows import Message, Refused
 from model_runtime.training.layout import About
@@ -34,6 +38,7 @@ class KuaiRand:
     about = ABOUT
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         if not kuairand.is_kuairand(folder):
             raise DatasetError(f"{folder} is not KuaiRand: no {kuairand.ITEMS} and log_*.parquet")
         try:
@@ -72,9 +77,25 @@ class KuaiRand:
                     seen.add(page.request_id)
                     yield page
 
-    def request_of(self, event: Event) -> str:
+    def request_of(self, event: Event) -> str | None:
         """The page that an event came of: its id without the kind."""
         return kuairand.page_id(event.event_id)
+
+
+class KuaiRandWarm(KuaiRand):
+    """The week, and what its people had taken to before it: everybody's histories begin warm."""
+
+    about = msgspec.structs.replace(
+        ABOUT, name="KuaiRand-Pure, week of 2022-04-25 with histories before it"
+    )
+
+    def events(self) -> Iterator[Event]:
+        """What was before, then the week."""
+        return chain(before(self._folder), super().events())
+
+    def request_of(self, event: Event) -> str | None:
+        """None of what was before."""
+        return None if event.event_id.startswith("kr_before_") else super().request_of(event)
 
 
 def _of(

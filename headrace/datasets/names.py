@@ -9,3 +9,4 @@ class Name(Enum):
     MOVIELENS_1M = "movielens-1m"
     MOVIELENS_100K = "movielens-100k"
     KUAIRAND = "kuairand"
+    KUAIRAND_WARM = "kuairand-warm"

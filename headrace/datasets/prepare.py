@@ -8,7 +8,7 @@ from contracts.errors import DatasetError
 from contracts.events import Event
 from contracts.profiles import Profile
 from contracts.videos import Video
-from headrace.datasets.kuairand import KuaiRand
+from headrace.datasets.kuairand import KuaiRand, KuaiRandWarm
 from headrace.datasets.movielens_1m import MovieLens1M
 from headrace.datasets.movielens_100k import MovieLens100K
 from headrace.datasets.names import Name
@@ -30,6 +30,7 @@ READERS: Final[dict[Name, Callable[[Path], DataSet]]] = {
     Name.MOVIELENS_1M: MovieLens1M,
     Name.MOVIELENS_100K: MovieLens100K,
     Name.KUAIRAND: KuaiRand,
+    Name.KUAIRAND_WARM: KuaiRandWarm,
 }
 
 

@@ -33,12 +33,14 @@ class Simulated:
 
     Attributes:
         viewers, videos: how many; days: how long the log goes.
+        first: number of the first viewer: another one makes other people who are shown the same videos.
     """
 
     viewers: int = 300
     videos: int = 2000
     days: float = 7.0
     seed: int = 7
+    first: int = 0
 
     @property
     def about(self) -> About:
@@ -46,7 +48,7 @@ class Simulated:
         return About(
             name=f"simulated: {self.viewers} viewers, {self.videos:,} videos, {self.days:g} days",
             licence="Apache-2.0: made by Headrace's simulator, not by people",
-            source=f"headrace data simulate, seed {self.seed}",
+            source=f"headrace data simulate, seed {self.seed}, viewers from {self.first}",
         )
 
     def made(self) -> tuple[list[Video], list[Profile], list[Event]]:
@@ -58,7 +60,7 @@ class Simulated:
             published.append(video)
         profiles: list[Profile] = []
         events: list[Event] = []
-        for number in range(self.viewers):
+        for number in range(self.first, self.first + self.viewers):
             rng = Random(f"{self.seed}/viewer/{number}")
             viewer = new_viewer(rng, number)
             creators = tuple(creator.creator_id for creator in catalogue.creators)

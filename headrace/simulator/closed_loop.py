@@ -91,7 +91,7 @@ async def _simulate(
         finally:
             world.stopping.set()
             await asyncio.gather(watcher, reporting)
-        figures = reporter.figures("done")
+        figures = reporter.figures("done") | {"by_viewer": world.quality.by_viewer.tolist()}
         tell(figures)
         return figures
 

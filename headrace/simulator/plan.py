@@ -22,6 +22,7 @@ class Plan:
         publish_rate: clips published per second after that; 0 = none.
         page: videos asked for at a time.
         seconds: how long viewers live; None = until told to stop.
+        first: number of the first viewer: another one makes other people in the same world.
         window_s: what "recent" means in the figures.
     """
 
@@ -32,6 +33,7 @@ class Plan:
     page: int = 10
     seconds: float | None = None
     seed: int = 7
+    first: int = 0
     window_s: float = 120.0
 
     @property

@@ -82,6 +82,11 @@ class Quality:
         self._total[slate.viewer] += slate.sums
         self._recent.append(slate)
 
+    @property
+    def by_viewer(self) -> NDArray[np.float64]:
+        """(viewers, 5) sums as in `Slate`, since the start."""
+        return self._total.copy()
+
     def report(self, now_s: float) -> dict[str, Any]:
         """{"total": figures, "recent": figures, "window_s": ...}."""
         while self._recent and self._recent[0].at_s < now_s - self._window_s:

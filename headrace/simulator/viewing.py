@@ -51,11 +51,12 @@ class Seat:
 
 def seat(world: World, number: int) -> Seat:
     """The viewer of that number, with a taste of their own."""
-    rng = world.plan.rng("viewer", number)
-    viewer = new_viewer(rng, number)
+    who = world.plan.first + number
+    rng = world.plan.rng("viewer", who)
+    viewer = new_viewer(rng, who)
     creators = tuple(creator.creator_id for creator in world.catalogue.creators)
     taste = new_taste(rng, viewer.language, creators)
-    return Seat(number, viewer, taste, rng, world.plan.rng("random", number))
+    return Seat(number, viewer, taste, rng, world.plan.rng("random", who))
 
 
 async def live(world: World, number: int) -> None:

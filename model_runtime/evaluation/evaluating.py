@@ -55,11 +55,13 @@ def evaluate(
     options: Options,
     tell: Told = lambda what, done, total: None,
     more: Sequence[Recommender] = (),
+    timed: Sequence[Recommender] = (),
 ) -> Results:
     """Every baseline and every bundle on the same queries.
 
     Args:
-        more: recommenders of the engine that need times: asked with protocol "time" alone.
+        more: recommenders of the engine that know nothing of some people: the charts stand behind them.
+        timed: those that need times: asked with protocol "time" alone.
         bundles: the first one's text space measures how varied lists are.
 
     Raises:
@@ -75,15 +77,16 @@ def evaluate(
     asked: list[Recommender] = baselines(
         task, behind, options.choose, lambda what: tell(what, 0, 1)
     )
-    timed = protocol == "time"
-    own = [*(OrCharts(Towers(bundle), behind) for bundle in bundles), *(more if timed else ())]
+    by_time = protocol == "time"
+    own: list[Recommender] = [OrCharts(one, behind) for one in (*map(Towers, bundles), *more)]
+    own += timed if by_time else ()
     answers = {one.name: _answer(task, one, tell) for one in [*asked, *own]}
     return Results(
         _about(task, positives, behind.name),
         _lines(task, answers, {one.name for one in own}, bundles[0]),
-        _heads(folder, log, task, bundles, tell) if options.ranker and timed else {},
+        _heads(folder, log, task, bundles, tell) if options.ranker and by_time else {},
         _late(task, [*own[: len(bundles)], _best(asked, answers)], tell)
-        if options.late and timed
+        if options.late and by_time
         else [],
         {name: by_events(task, ranked) for name, ranked in answers.items()},
         of_new_videos(task, answers),

@@ -32,9 +32,13 @@ class Towers:
 
     def scores(self, queries: Queries) -> F32:
         """(q, m) cosines."""
+        return self.people(queries) @ self.vectors.T
+
+    def people(self, queries: Queries) -> F32:
+        """(q, d) vectors of the people, as far as each query sees them."""
         keys = _keys(queries.user, queries.visible)
-        people = self._people[np.searchsorted(self._asked, keys)]
-        return people @ self.vectors.T
+        found: F32 = self._people[np.searchsorted(self._asked, keys)]
+        return found
 
 
 def embedded(bundle: Bundle, videos: Sequence[Video], published: int) -> F32:

@@ -55,12 +55,15 @@ class Data(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
         split: last: each person's last two likes are kept back; time: the likes of the last `kept`
             of all events (see `model_runtime.training.split`). A ranker is always cut by time.
         positives: liked, or any event about a video.
+        refit: once validation has said how many epochs are best, train anew for as many on everything
+            before the test: what happened last tells most of what happens next.
     """
 
     folder: str
     split: How = "time"
     kept: Annotated[float, msgspec.Meta(gt=0, le=0.5)] = 0.2
     positives: Positives = "liked"
+    refit: bool = False
 
 
 class Loss(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -65,6 +65,14 @@ class Fitting:
         self.progress = Progress(0, [], (-1.0, 0))
         self._resume()
 
+    def run_blind(self, watch: Watch, epochs: int) -> None:
+        """Train for so many epochs of the same schedule, whatever validation would say of them."""
+        while self.progress.done < epochs:
+            row = self._epoch(self.progress.done + 1, watch)
+            self.progress.epochs.append(row)
+            self._folder.keep(self._state())
+            watch.told(row)
+
     def run(self, watch: Watch) -> Progress:
         """Train until the last epoch, or until validation no longer improves."""
         stopping = self._config.stopping

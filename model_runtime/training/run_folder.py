@@ -5,6 +5,8 @@
 <runs>/<name>/metrics.json      one row an epoch; the test at the end
 <runs>/<name>/curves.png        loss and quality over the epochs
 <runs>/<name>/ranker/           of the ranker, where there is one (see `ranker_running`)
+<runs>/<name>/refit/            the same of a second training on everything before the test
+<runs>/<name>/bundle/<name>-validated   with `refit`: the first training's, which saw no validation
 <runs>/<name>/bundle/<name>     what serves (`headrace models publish` takes it)
 """
 
@@ -27,7 +29,7 @@ class RunFolder:
     """
 
     def __init__(self, path: Path, config: Training) -> None:
-        self.path = path
+        self.path, self.config = path, config
         # Towers do not depend on the ranker that will stand on them, which keeps its own account.
         same_run(path, {k: v for k, v in msgspec.to_builtins(config).items() if k != "rank"})
 
@@ -35,6 +37,11 @@ class RunFolder:
     def bundles(self) -> Path:
         """Where the bundle is written."""
         return self.path / "bundle"
+
+    @property
+    def again(self) -> "RunFolder":
+        """The folder of the same run's second training, on everything before the test."""
+        return RunFolder(self.path / "refit", self.config)
 
     def checkpoint(self) -> dict[str, Any] | None:
         """The state after the last whole epoch; None at the beginning."""

@@ -78,7 +78,17 @@ def _towers(config: Training, log: Log, folder: RunFolder, watch: Watch, further
     fitting = Fitting(config, parts, log.videos, folder)
     watch.stage("towers", config.optimiser.epochs)
     progress = fitting.run(watch) if further else fitting.best()
-    test = quality(fitting.average, people, parts.test)
+    model, data = fitting.average, fingerprint(log, people)
+    if config.data.refit and further:
+        before = f"{config.name}-validated"  # what is learned on top of towers needs unseen events
+        if not (folder.bundles / before).exists():
+            validated = {"validation_ndcg": progress.best[0]}
+            manifest.put(folder.bundles, *drafted(model, before, config, data, validated))
+        watch.stage("towers, on everything before the test", progress.best[1])
+        later = Fitting(config, parts.before_test, log.videos, folder.again)
+        later.run_blind(watch, progress.best[1])
+        model = later.average
+    test = quality(model, people, parts.test)
     metrics = {
         "validation_ndcg": progress.best[0], "test_hr": test.hr, "test_ndcg": test.ndcg,
         "test_people": float(test.people),
@@ -86,7 +96,7 @@ def _towers(config: Training, log: Log, folder: RunFolder, watch: Watch, further
     if further:
         folder.tell({"epochs": progress.epochs, "best": progress.best, **metrics})
     bundle = config.name if further else f"{config.name}-{progress.best[1]}"
-    return drafted(fitting.average, bundle, config, fingerprint(log, people), metrics)
+    return drafted(model, bundle, config, data, metrics)
 
 
 def drafted(

@@ -27,14 +27,21 @@ class Split:
     Attributes:
         liked: (n,) bool, the first like of a video by a person: what is predicted.
         learned: (u,) int64, where the events of a person that are learned from end.
+        untested: (u,) int64, where those end that lie before the test.
         validation, test: (k,) int64 events to be predicted from all of the person's before them.
     """
 
     sequences: Sequences
     liked: NDArray[np.bool_]
     learned: Ints
+    untested: Ints
     validation: Ints
     test: Ints
+
+    @property
+    def before_test(self) -> "Split":
+        """The same, with everything before the test to be learned from."""
+        return replace(self, learned=self.untested)
 
     @property
     def met(self) -> NDArray[np.bool_]:
@@ -96,9 +103,9 @@ def _by_last(sequences: Sequences, liked: NDArray[np.bool_]) -> Split:
     ends = np.cumsum(np.bincount(person, minlength=len(sequences)))
     some = np.diff(np.r_[0, ends]) >= 3
     validation, test = at[ends[some] - 2], at[ends[some] - 1]
-    learned = sequences.offsets[1:].copy()
-    learned[some] = validation
-    return Split(sequences, liked, learned, validation, test)
+    learned, untested = sequences.offsets[1:].copy(), sequences.offsets[1:].copy()
+    learned[some], untested[some] = validation, test
+    return Split(sequences, liked, learned, untested, validation, test)
 
 
 def moments(times_ms: Ints, kept: float) -> tuple[int, int]:
@@ -114,12 +121,16 @@ def _by_time(sequences: Sequences, liked: NDArray[np.bool_], share: float) -> Sp
     cuts = moments(sequences.timestamp_ms, share)
     person = np.repeat(np.arange(len(sequences)), sequences.lengths)
     after = sequences.timestamp_ms >= cuts[0]
-    learned = sequences.offsets[1:] - np.bincount(person[after], minlength=len(sequences))
     later = sequences.timestamp_ms >= cuts[1]
+    learned, untested = (
+        sequences.offsets[1:] - np.bincount(person[kept], minlength=len(sequences))
+        for kept in (after, later)
+    )
     return Split(
         sequences,
         liked,
         learned,
+        untested,
         _first(liked & after & ~later, person),
         _first(liked & later, person),
     )

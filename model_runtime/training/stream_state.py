@@ -91,10 +91,14 @@ class StreamState:
         """Fold what was shown: video i of `items` to person i of `users`."""
         if not len(users):
             return
+        self.count_shown(items, at_ms)
+        fold_shown(self.records, users, self.ids[items], at_ms, self._settings.user.shown_for_h)
+        self.there[users] = True
+
+    def count_shown(self, items: NDArray[np.integer[Any]], at_ms: NDArray[np.int64]) -> None:
+        """Count what was shown for the statistics alone: by somebody else's pages."""
         ids = self.ids[items]
         self._shown.fold_impressions(ids, np.zeros(len(ids), np.uint16), at_ms)
-        fold_shown(self.records, users, ids, at_ms, self._settings.user.shown_for_h)
-        self.there[users] = True
 
     def flush(self) -> None:
         """What the statistics have counted becomes what readers see."""

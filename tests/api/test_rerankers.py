@@ -48,8 +48,8 @@ def test_a_new_video_passes_an_old_one_that_is_a_little_better() -> None:
 
 
 def test_the_boost_halves_in_a_week() -> None:
-    # 0.15 x 2^(-1) = 0.075 of the span: enough to pass a lead of 0.07, not one of 0.08.
-    for lead, first in ((0.07, 1), (0.08, 0)):
+    # 1 + 0.15 x 2^(-1): enough to pass a lead of 0.065, not one of 0.075.
+    for lead, first in ((0.065, 1), (0.075, 0)):
         scores = np.array([1.0, 1.0 - lead, 0.0], np.float32)
         published = np.array([0, NOW_MS - 7 * DAY_MS, 0], np.int64)
         batch = CandidateBatch(

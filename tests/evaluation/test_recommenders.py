@@ -1,6 +1,7 @@
 """Every recommender: looks at nothing that comes later, and does what its paper says."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -14,7 +15,10 @@ from sklearn.metrics.pairwise import cosine_similarity
 from contracts.events import Event
 from contracts.settings import ModelSettings, Settings
 from headrace.offline_funnel import OfflineFunnel
+from headrace.offline_index import ThroughIndex
 from model_runtime import bundles
+from model_runtime.appeal import Appeal
+from model_runtime.evaluation.appealing import Appealing
 from model_runtime.evaluation.baselines.charts import HOUR_MS, ByLot, Charts
 from model_runtime.evaluation.baselines.factors import Als
 from model_runtime.evaluation.baselines.neighbours import Ease, ItemKnn
@@ -31,6 +35,9 @@ from model_runtime.training.stream_state import StreamState
 from tests.training.logs import START_MS, events, videos, written
 
 BUNDLE = bundles.load(ModelSettings())
+APPEALING = replace(
+    BUNDLE, appeal=Appeal({"cosine": 4.0, "trend": 1.0, "affinity_category": 0.5, "p_click": 0.3})
+)
 ALL: Final[dict[str, Callable[[], Recommender]]] = {
     "random": ByLot,
     "popular": Charts,
@@ -39,7 +46,10 @@ ALL: Final[dict[str, Callable[[], Recommender]]] = {
     "ease": lambda: Ease(10.0),
     "als": lambda: Als(2, epochs=10),
     "towers": lambda: Towers(BUNDLE),
+    "index": lambda: OrCharts(ThroughIndex(BUNDLE, Settings()), Charts()),
     "funnel": lambda: OfflineFunnel(BUNDLE, Settings()),
+    "funnel, by appeal": lambda: OfflineFunnel(APPEALING, Settings()),
+    "appeal": lambda: Appealing(APPEALING, Settings()),
     "towers, or charts": lambda: OrCharts(Towers(BUNDLE), Charts()),
 }
 
@@ -68,7 +78,12 @@ def test_what_happens_at_or_after_a_query_changes_none_of_its_scores(
 
 
 @pytest.mark.parametrize(
-    "name", [n for n in ALL if n not in ("random", "popular", "trending", "funnel")]
+    "name",
+    [
+        n
+        for n in ALL
+        if n not in ("random", "popular", "trending", "funnel", "funnel, by appeal", "appeal")
+    ],
 )
 def test_a_person_is_known_by_the_visible_events_alone(name: str, task: Task) -> None:
     half = task.queries.seeing(task.queries.seen // 2)
@@ -266,3 +281,13 @@ def test_learned_is_what_the_baselines_learn_from(task: Task) -> None:
         model = make()
         model.prepare(task.world, task.queries, nothing)
         assert not model.scores(task.queries.take(slice(0, 20))).any()
+
+
+def test_what_the_index_finds_is_where_the_exact_search_has_it(task: Task) -> None:
+    exact, through = Towers(BUNDLE), ThroughIndex(BUNDLE, Settings())
+    answers = []
+    for recommender in (exact, through):
+        behind = OrCharts(recommender, Charts())
+        behind.prepare(task.world, task.queries, task.learned)
+        answers.append(rank(task.world, task.queries, behind).rank)
+    assert (answers[0] == answers[1]).mean() > 0.97  # equal vectors are a tie that the index breaks

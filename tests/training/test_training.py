@@ -205,6 +205,28 @@ def test_nothing_is_learned_from_what_is_kept_back(log: Path) -> None:
     assert people.timestamp_ms.min() >= START_MS
 
 
+def test_a_second_training_reads_up_to_the_test_and_no_further(tmp_path: Path) -> None:
+    """What came after the validation's beginning changes the second training alone; the test neither."""
+    told = events(2000, 30, 40)
+    weights = {}
+    for name, at in (("as it was", 0), ("validation", 1700), ("test", 1900)):
+        place = tmp_path / name
+        late = [msgspec.structs.replace(e, video_id="v0", event_type="like") for e in told[at:]]
+        written(place / "log", videos(40), [*told[:at], *late] if at else told)
+        toml = TOML.format(epochs=2).replace('"last"', '"time"\nrefit = true')
+        (place / "small.toml").write_text(toml)
+        train(read(place / "small.toml"), place, Silent())
+        found = (
+            place / "runs/small/bundle" / end / "users.safetensors"
+            for end in ("small-validated", "small")
+        )
+        weights[name] = [path.read_bytes() for path in found]
+    first, second = zip(*weights.values(), strict=True)
+    assert first[2] == first[0]
+    assert second[2] == second[0]
+    assert second[1] != second[0]
+
+
 @pytest.mark.parametrize("kind", ["full", "sampled", "in_batch", "mixed", "bce"])
 def test_every_loss_trains(log: Path, kind: Kind) -> None:
     config = Training(

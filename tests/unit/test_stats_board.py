@@ -139,7 +139,8 @@ def test_rates_are_pulled_to_their_defaults_and_stay_shares() -> None:
     assert rates["ctr"] == pytest.approx([302 / 2020, 1.0, 0.1])
     assert rates["complete_rate"][0] == pytest.approx(154 / 320)
     assert rates["skip_rate"][0] == pytest.approx(104 / 420)
-    for spec in RATE_COLUMNS[1:]:
+    assert rates["clicks"].tolist() == [300, 500, 0]
+    for spec in RATE_COLUMNS[1:5]:
         assert ((rates[spec.name] >= 0) & (rates[spec.name] <= 1)).all()
 
 

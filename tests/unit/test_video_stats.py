@@ -293,6 +293,12 @@ def test_a_watch_is_a_click_if_long_enough_and_a_complete_if_nearly_whole(
         assert not published(folded([little]))
 
 
+@pytest.mark.parametrize(("stars", "likes"), [(1, 0), (3, 0), (4, 1), (5, 1)])
+def test_who_rates_has_watched_and_who_gives_four_stars_likes(stars: int, likes: int) -> None:
+    (record,) = published(folded([row(action=Action.RATE, share=stars / 5)]))
+    assert record.counts == (0, 1, 0, likes, 0)
+
+
 def test_a_click_and_the_watch_that_follows_are_one_click() -> None:
     log = [row(), *(row(action=Action.WATCH, share=s) for s in (0.25, 0.5, 0.75, 1.0))]
     (record,) = published(folded(log))

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from contracts.errors import ConfigError
+from contracts.errors import ConfigError, DatasetError
 from contracts.events import Event, decode_event, encode_event
 from contracts.profiles import Profile
 from contracts.videos import Video, decode_video, encode_video
+from headrace.datasets.kuairand_before import FILE
 from headrace.datasets.names import Name
 from headrace.datasets.prepare import prepare
 from headrace.replay import kuairand
@@ -102,6 +103,22 @@ def test_rows_that_repeat_collapse_and_rows_that_differ_do_not(tmp_path: Path) -
     assert len(ids) == 8
     assert len(set(ids)) == 6
     assert ids[:2] == ids[2:4]
+
+
+def test_what_was_before_the_week_is_in_order_and_each_video_once(tmp_path: Path) -> None:
+    a_week(tmp_path, [QUIET | {"is_click": 1}], [ITEM])
+    last_ms = QUIET["time_ms"] - 5000
+    told = [{"user_id": 7, "last_time_ms": last_ms, "watch_seq": [4, 3, 4]}]
+    parquet.write_table(pa.Table.from_pylist(told), tmp_path / FILE)
+    _, counts = prepare(Name.KUAIRAND_WARM, tmp_path, tmp_path / "log")
+    assert counts["events"] == 3
+    events = [event for part in read_events(tmp_path / "log") for event in part.events]
+    assert [(e.video_id, e.timestamp) for e in events] == [
+        ("v_3", last_ms - 1000), ("v_4", last_ms), ("v_3", QUIET["time_ms"]),
+    ]  # fmt: skip
+    (tmp_path / FILE).unlink()
+    with pytest.raises(DatasetError, match=FILE):
+        prepare(Name.KUAIRAND_WARM, tmp_path, tmp_path / "another")
 
 
 def test_only_people_of_the_log_get_a_profile(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A log of the simulator's world: the same each time, and about tastes."""
 
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,14 @@ SMALL = Simulated(viewers=12, videos=150, days=1.0, seed=3)
 def test_equal_seeds_make_equal_logs_and_others_do_not() -> None:
     assert SMALL.made() == SMALL.made()
     assert SMALL.made()[2] != Simulated(viewers=12, videos=150, days=1.0, seed=4).made()[2]
+
+
+def test_other_viewers_are_other_people_before_the_same_clips() -> None:
+    clips, people, _ = SMALL.made()
+    same, others, _ = replace(SMALL, first=1000).made()
+    assert same == clips
+    assert {p.user_id for p in people}.isdisjoint(p.user_id for p in others)
+    assert [p.language for p in people] != [p.language for p in others]
 
 
 def test_a_viewer_meets_a_clip_once_and_one_thing_after_the_other(tmp_path: Path) -> None:

@@ -1,0 +1,95 @@
+"""What people took to next says how towers, statistics and ranker add up."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from contracts.errors import BundleError, DatasetError
+from contracts.events import Event
+from contracts.settings import ModelSettings, Settings
+from headrace.cli import app
+from model_runtime import bundles
+from model_runtime.appeal import TERMS, Appeal, from_files, to_file
+from model_runtime.evaluation.appeal_fitting import fit_appeal
+from model_runtime.evaluation.appealing import Appealing
+from model_runtime.evaluation.metrics import Found, ndcg
+from model_runtime.evaluation.protocols import task_of
+from model_runtime.evaluation.ranking import Recommender, rank
+from model_runtime.evaluation.towers import Towers
+from model_runtime.training.log import read_log
+from tests.training.logs import START_MS, a_log, videos, written
+
+BUNDLE = bundles.load(ModelSettings())
+_MINUTE_MS = 60_000
+
+
+def fashion(n: int, seed: int = 0) -> list[Event]:
+    """Everybody takes to the three videos of the hour, whoever they are; nobody twice to one."""
+    rng, out = np.random.default_rng(seed), list[Event]()
+    for i in range(n):
+        hour = i // 60
+        video = f"v{(3 * hour + int(rng.integers(3))) % 300}"
+        at_ms = START_MS + i * _MINUTE_MS
+        out.append(Event(f"e{i}", f"u{rng.integers(200)}", "click", at_ms, video))
+    return out
+
+
+def quality(task: object, recommender: Recommender) -> float:
+    recommender.prepare(task.world, task.queries, task.learned)  # type: ignore[attr-defined]
+    found = rank(task.world, task.queries, recommender).rank  # type: ignore[attr-defined]
+    return float(ndcg(Found.one_each(found), 10).mean())
+
+
+def test_where_everybody_takes_to_what_trends_that_is_learned_and_finds_more(
+    tmp_path: Path,
+) -> None:
+    log = read_log(written(tmp_path / "log", videos(300), fashion(3000)))
+    task = task_of(log, "time", "liked", 0.1)
+    learned = fit_appeal(task.world, task.validation[0], BUNDLE, Settings(), None)
+    assert learned.weights["trend"] > 0.3
+    bundle = replace(BUNDLE, appeal=learned)
+    assert quality(task, Appealing(bundle, Settings())) > 0.3
+    assert quality(task, Towers(BUNDLE)) < 0.15
+
+
+def test_of_too_few_choices_nothing_is_learned(tmp_path: Path) -> None:
+    log = read_log(written(tmp_path / "log", videos(300), fashion(200)))
+    task = task_of(log, "time", "liked", 0.1)
+    with pytest.raises(DatasetError, match="too few"):
+        fit_appeal(task.world, task.validation[0], BUNDLE, Settings(), None)
+
+
+def test_a_row_is_worth_the_same_whatever_stands_beside_it() -> None:
+    rng = np.random.default_rng(3)
+    columns = {name: rng.random(50).astype(np.float32) for name in TERMS}
+    columns["trend"][3] = np.nan
+    some = rng.permutation(50)[:20]
+    appeal = Appeal({name: float(w) for name, w in zip(TERMS, rng.normal(size=99), strict=False)})
+    whole = appeal.score(columns, 50)
+    assert np.isfinite(whole).all()
+    alone = appeal.score({name: column[some] for name, column in columns.items()}, 20)
+    np.testing.assert_array_equal(whole[some], alone)
+
+
+def test_appeal_is_part_of_a_bundle_and_a_wrong_one_is_refused_by_name(tmp_path: Path) -> None:
+    appeal = Appeal({"cosine": 2.0, "trend": 0.5})
+    assert from_files("b", to_file(appeal)) == appeal
+    assert from_files("b", {}) is None
+    for wrong in (b'{"weights": {"cosin": 1}}', b'{"weights": {"cosine": "x"}}', b"{"):
+        with pytest.raises(BundleError, match=r"'b': appeal\.json"):
+            from_files("b", {"appeal.json": wrong})
+
+
+def test_the_command_writes_a_bundle_that_orders_by_what_it_learned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, registry = a_log(tmp_path / "log", 4000, 60, 100), tmp_path / "registry"
+    monkeypatch.setenv("HEADRACE_MODEL__REGISTRY", str(registry))
+    done = CliRunner().invoke(app, ["train-appeal", str(log), "day0", "fitted", "--share", "0.3"])
+    assert done.exit_code == 0, done.output
+    bundle = bundles.load(ModelSettings(registry=str(registry)), "fitted")
+    assert bundle.appeal is not None
+    assert {"cosine", "trend"} <= set(bundle.appeal.features)
