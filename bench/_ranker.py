@@ -31,6 +31,8 @@ def ranker(rng: np.random.Generator, form: RankerForm, of: CandidateBatch) -> Le
         name: 0.1 * rng.standard_normal(shape).astype(np.float32)
         for name, shape in shapes(form, len(keys) + 1).items()
     }
+    for table in ("embedding", "wide"):
+        weights[table][0] = 0  # nothing weighs nothing
     return LearnedRanker(form, weights | {
         "edges": edges, "keys": keys,
         "watch_edges_s": np.linspace(0, 60, form.watch_bins + 1),
