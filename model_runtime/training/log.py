@@ -72,7 +72,7 @@ def read_log(folder: Path) -> Log:
 
     Raises:
         DatasetError: something is missing or cannot be used, or there is nothing to learn from:
-            no event, one person, one video, nothing that anybody liked.
+            no event, most of them told twice, one person, one video, nothing that anybody liked.
     """
     about, videos = read_about(folder), read_videos(folder)
     log = _assemble(about, videos, read_profiles(folder), read_events(folder))
@@ -162,6 +162,11 @@ def _worth_learning(log: Log, folder: Path) -> None:
     seen = len(np.unique(log.item[log.item >= 0]))
     if not len(log):
         raise DatasetError(f"{folder} has no events")
+    if log.repeated > len(log):
+        raise DatasetError(
+            f"{folder}: {log.repeated:,} of {log.repeated + len(log):,} events repeat an event_id of that "
+            "person, and do not count: each needs its own"
+        )
     if people < 2:
         raise DatasetError(
             f"{folder} has events of one person only: there is nobody to compare with"

@@ -98,7 +98,9 @@ def _cast(column: Any, wanted: pa.DataType, where: str) -> Any:
     if pa.types.is_temporal(held) and pa.types.is_int64(wanted):
         column = pc.cast(pc.cast(column, pa.timestamp("ms", tz="UTC"), safe=False), pa.int64())
     elif not _alike(held, wanted):
-        raise DatasetError(f"{where} holds {held}, wanted {wanted}")
+        numbers = pa.types.is_string(wanted) and pa.types.is_integer(held)
+        cast = ": write numbers as texts, which is what ids are on the wire too" if numbers else ""
+        raise DatasetError(f"{where} holds {held}, wanted {wanted}{cast}")
     try:
         return pc.cast(column, wanted)
     except pa.ArrowInvalid as e:

@@ -137,6 +137,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "no events": (cut_to(0), "has no events"),
     "two events": (cut_to(2), "nothing"),
     "one moment": (every("events", "timestamp", START_MS), "data.kept"),
+    "one id for all events": (every("events", "event_id", "e"), "390 of 400 events repeat an event_id"),
     "no file of videos": (without("videos"), "has no videos.parquet"),
     "a missing column": (without("events", "user_id"), "has no column user_id; it has event_id"),
     "no video in any event": (without("events", "video_id"), "row 1: video_id is required"),
@@ -144,7 +145,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "a click on nothing": (at("events", "video_id", 3, None), "row 4: video_id is required"),
     "ids that are numbers": (
         every("events", "user_id", pa.array(range(EVENTS))),
-        "user_id holds int64, wanted string",
+        "user_id holds int64, wanted string: write numbers as texts",
     ),
     "times that are texts": (every("events", "timestamp", "2024-01-01"), "holds string, wanted int64"),
     "times that are none": (every("events", "timestamp", float("nan")), "column timestamp"),
