@@ -143,6 +143,10 @@ class Rank(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     Attributes:
         towers: whose vectors its columns are read with. Empty: those that this run trains; else day0,
             or a bundle's folder, whose other files the new bundle then holds, and no towers are trained.
+        own: share of all events, the last before those that are kept back, that is left to the ranker: its
+            towers learn nothing of them. Of likes that they know by heart their vectors say more than
+            they will when serving, and a ranker that learned from those trusts them too much (KuaiRand
+            week, click: AUC 0.672 so).
         bias: how what stands first is kept from being taken for what is liked. tower: a weight a head for
             each place is added to the logits; weights: what came of a video far down counts as often as
             people do not look there (see `ranker_propensity`); none. All are off when serving.
@@ -154,6 +158,7 @@ class Rank(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
 
     towers: str = ""
+    own: Annotated[float, msgspec.Meta(gt=0, le=0.8)] = 0.3
     bias: Literal["tower", "weights", "none"] = "tower"
     place: tuple[Literal["position", "surface"], ...] = ("position",)
     long_watch_s: Annotated[float, msgspec.Meta(ge=0)] = 18.0
@@ -172,7 +177,8 @@ class Training(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
         threads: of the CPU; 0: all.
 
     Raises:
-        ValueError: towers that a ranker stands on would have learned from what came later.
+        ValueError: towers that a ranker stands on would have learned what it learns from, or what came
+            later, or next to nothing.
     """
 
     name: str
@@ -187,7 +193,21 @@ class Training(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     stopping: Stopping = Stopping()
     rank: Rank | None = None
 
+    @property
+    def left_to_ranker(self) -> float:
+        """Share of the events that the towers of this run do not learn from, as its ranker does."""
+        return self.rank.own if self.rank and not self.rank.towers else 0.0
+
     def __post_init__(self) -> None:
+        if self.data.kept + self.left_to_ranker > 0.9:
+            raise ValueError(
+                f"data.kept {self.data.kept} and rank.own {self.left_to_ranker} leave the towers less than "
+                "a tenth of the events"
+            )
+        if self.left_to_ranker and self.data.refit:
+            raise ValueError(
+                "data.refit would have the towers learn what is left to the ranker: not both"
+            )
         if self.rank and not self.rank.towers and self.data.split != "time":
             raise ValueError(
                 "a ranker is judged by time, and its towers must not have learned from later: with [rank] "

@@ -64,8 +64,8 @@ def rows_of(examples: Examples, rank: Rank) -> Rows:
     )
 
 
-def cut(rows: Rows, at_ms: NDArray[np.int64], moments: tuple[int, int]) -> tuple[Rows, Rows, Rows]:
-    """Learned, validation, test: before the first moment, before the second, and since.
+def cut(rows: Rows, at_ms: NDArray[np.int64], moments: tuple[int, ...]) -> tuple[Rows, Rows, Rows]:
+    """Learned, validation, test: since the first moment, since the second, since the third.
 
     Args:
         at_ms: (n,) ascending.
@@ -73,26 +73,28 @@ def cut(rows: Rows, at_ms: NDArray[np.int64], moments: tuple[int, int]) -> tuple
     Raises:
         DatasetError: a part is empty, or no head has both answers in what is learned.
     """
-    a, b = edges_of(rows.targets.labels, at_ms, moments)
-    return rows.take(slice(0, a)), rows.take(slice(a, b)), rows.take(slice(b, len(rows)))
+    first, a, b = edges_of(rows.targets.labels, at_ms, moments)
+    return rows.take(slice(first, a)), rows.take(slice(a, b)), rows.take(slice(b, len(rows)))
 
 
-def edges_of(labels: F32, at_ms: NDArray[np.int64], moments: tuple[int, int]) -> tuple[int, int]:
-    """Where validation and test begin; arguments and errors as of `cut`."""
+def edges_of(
+    labels: F32, at_ms: NDArray[np.int64], moments: tuple[int, ...]
+) -> tuple[int, int, int]:
+    """Where the three parts begin; arguments and errors as of `cut`."""
     n = len(at_ms)
-    a, b = np.searchsorted(at_ms, moments, "left").tolist()
-    for name, rows in (("learn from", a), ("validate on", b - a), ("test on", n - b)):
+    first, a, b = np.searchsorted(at_ms, moments, "left").tolist()
+    for name, rows in (("learn from", a - first), ("validate on", b - a), ("test on", n - b)):
         if not rows:
             raise DatasetError(
                 f"{n:,} videos that were shown leave nothing to {name}: not enough times, or data.kept "
-                "does not fit them"
+                "and rank.own do not fit them"
             )
-    rates = labels[:a].mean(axis=0)
+    rates = labels[first:a].mean(axis=0)
     if not ((rates > 0) & (rates < 1)).any():
         raise DatasetError(
-            f"of the {a:,} rows to learn from all had the same outcome: there is nothing to tell apart"
+            f"of the {a - first:,} rows to learn from all had one outcome: there is nothing to tell apart"
         )
-    return int(a), int(b)
+    return int(first), int(a), int(b)
 
 
 def fit_encoder(rows: Rows, form: RankerForm, seen: int) -> Encoder:

@@ -64,7 +64,7 @@ def ranked(
     bundle = bundles.build(made, files, ModelSettings())
     examples = read_examples(source, log, bundle)
     rows = rows_of(examples, rank)
-    times = _moments(rank, config.data.kept, log, examples.shown)
+    times = _moments(config, log, examples.shown)
     parts = cut(rows, examples.shown.at_ms, times)
     watch.stage("ranker", rank.learning.epochs)
     weights, report = fit(rank, config.seed, parts, len(examples.shown.surfaces), folder, watch)
@@ -78,7 +78,7 @@ def ranked(
     return *with_ranker(made, files, rank, weights, about), report["heads"]
 
 
-def check(rank: Rank, kept: float, log: Log, source: Path) -> None:
+def check(config: Training, rank: Rank, log: Log, source: Path) -> None:
     """Say before the first epoch of the towers what the ranker would say after the last.
 
     Raises:
@@ -87,7 +87,7 @@ def check(rank: Rank, kept: float, log: Log, source: Path) -> None:
     shown = shown_in(source, log)
     duration_ms = np.array([video.duration_ms or 0 for video in log.videos], np.int32)
     came = targets(outcomes(log, shown), duration_ms[shown.item], rank.long_watch_s)
-    edges_of(came.labels, shown.at_ms, _moments(rank, kept, log, shown))
+    edges_of(came.labels, shown.at_ms, _moments(config, log, shown))
 
 
 def fit(
@@ -167,9 +167,15 @@ def with_ranker(
     return drafted, whole
 
 
-def _moments(rank: Rank, kept: float, log: Log, shown: Shown) -> tuple[int, int]:
-    """When validation and test begin: where they do for towers of this run, which have not seen them."""
-    return moments(shown.at_ms if rank.towers else log.rows["ts_ms"], kept)
+def _moments(config: Training, log: Log, shown: Shown) -> tuple[int, ...]:
+    """When begins what the ranker learns from, its validation, its test.
+
+    On towers of this run the first is where those stop learning; else there is no such moment.
+    """
+    kept, left = config.data.kept, config.left_to_ranker
+    if left:
+        return moments(log.rows["ts_ms"], kept + left, kept, kept / 2)
+    return 0, *moments(shown.at_ms, kept, kept / 2)
 
 
 def _folder(path: Path, config: Training, rank: Rank, towers: Files) -> Path:

@@ -30,8 +30,9 @@ class RunFolder:
 
     def __init__(self, path: Path, config: Training) -> None:
         self.path, self.config = path, config
-        # Towers do not depend on the ranker that will stand on them, which keeps its own account.
-        same_run(path, {k: v for k, v in msgspec.to_builtins(config).items() if k != "rank"})
+        # All that towers know of the ranker that will stand on them, which keeps its own account.
+        left = {"rank": {"own": config.left_to_ranker}} if config.left_to_ranker else {}
+        same_run(path, {k: v for k, v in msgspec.to_builtins(config).items() if k != "rank"} | left)
 
     @property
     def bundles(self) -> Path:

@@ -64,7 +64,7 @@ def train(config: Training, beside: Path, watch: Watch, further: bool = True) ->
     source = beside / config.data.folder
     log = read_log(source)
     if rank:
-        check(rank, config.data.kept, log, source)
+        check(config, rank, log, source)
     folder = RunFolder(beside / config.runs / config.name, config)
     made, files = given or _towers(config, log, folder, watch, further)
     if rank:
@@ -74,12 +74,13 @@ def train(config: Training, beside: Path, watch: Watch, further: bool = True) ->
 
 def _towers(config: Training, log: Log, folder: RunFolder, watch: Watch, further: bool) -> Drafted:
     people = sequences(log)
-    parts = split(log, people, config.data.split, config.data.kept, config.data.positives)
+    of = config.data
+    parts = split(log, people, of.split, of.kept, of.positives, config.left_to_ranker)
     fitting = Fitting(config, parts, log.videos, folder)
     watch.stage("towers", config.optimiser.epochs)
     progress = fitting.run(watch) if further else fitting.best()
     model, data = fitting.average, fingerprint(log, people)
-    if config.data.refit and further:
+    if of.refit and further:
         before = f"{config.name}-validated"  # what is learned on top of towers needs unseen events
         if not (folder.bundles / before).exists():
             validated = {"validation_ndcg": progress.best[0]}

@@ -54,11 +54,14 @@ class Split:
 
 
 def split(
-    log: Log, sequences: Sequences, how: How, share: float, positives: Positives = "liked"
-) -> Split:
+    log: Log, sequences: Sequences, how: How, share: float, positives: Positives = "liked",
+    left: float = 0.0,
+) -> Split:  # fmt: skip
     """The log with its last likes, or the likes of its last `share` of events, kept back.
 
     Args:
+        left: share of the events before those that are kept back, the last too, that is not learned
+            from either (by time).
         positives: "any" takes every event about a video as a like, as the protocol of the published
             tables does.
 
@@ -67,7 +70,11 @@ def split(
     """
     wanted = log.liked[sequences.row] if positives == "liked" else sequences.item >= 0
     liked = first_of_pair(sequences, wanted)
-    made = _by_last(sequences, liked) if how == "last" else _by_time(sequences, liked, share)
+    if how == "last":
+        made = _by_last(sequences, liked)
+    else:
+        cuts = moments(log.rows["ts_ms"], share + left, share / 2)
+        made = _by_time(sequences, liked, *cuts)
     made = replace(
         made,
         validation=_with_past(sequences, made.validation),
@@ -108,20 +115,19 @@ def _by_last(sequences: Sequences, liked: NDArray[np.bool_]) -> Split:
     return Split(sequences, liked, learned, untested, validation, test)
 
 
-def moments(times_ms: Ints, kept: float) -> tuple[int, int]:
-    """When what is learned from ends and validation begins, and when that ends and the test begins."""
+def moments(times_ms: Ints, *shares: float) -> tuple[int, ...]:
+    """When the last so many shares of all begin."""
     times = np.sort(times_ms)
-    cuts = (times[int(len(times) * (1 - share))] for share in (kept, kept / 2))
-    learned, validated = (int(cut) for cut in cuts)
-    return learned, validated
+    return tuple(int(times[int(len(times) * (1 - share))]) for share in shares)
 
 
-def _by_time(sequences: Sequences, liked: NDArray[np.bool_], share: float) -> Split:
-    """The last `share` of events in time: their first half validates, the second tests."""
-    cuts = moments(sequences.timestamp_ms, share)
+def _by_time(
+    sequences: Sequences, liked: NDArray[np.bool_], learned_until: int, validated_until: int
+) -> Split:
+    """What is before one moment is learned from, what is before the other validates, the rest tests."""
     person = np.repeat(np.arange(len(sequences)), sequences.lengths)
-    after = sequences.timestamp_ms >= cuts[0]
-    later = sequences.timestamp_ms >= cuts[1]
+    after = sequences.timestamp_ms >= learned_until
+    later = sequences.timestamp_ms >= validated_until
     learned, untested = (
         sequences.offsets[1:] - np.bincount(person[kept], minlength=len(sequences))
         for kept in (after, later)

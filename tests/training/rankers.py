@@ -84,7 +84,7 @@ def a_world(n: int, seed: int = 0, position_bias: float = 0.0) -> Rows:
 def thirds(rows: Rows, at_ms: NDArray[np.int64] | None = None) -> tuple[Rows, Rows, Rows]:
     """Seven tenths, and twice the half of what is left, one row after the other unless told."""
     at_ms = np.arange(len(rows)) if at_ms is None else at_ms
-    return cut(rows, at_ms, moments(at_ms, 0.3))
+    return cut(rows, at_ms, (0, *moments(at_ms, 0.3, 0.15)))
 
 
 def a_model(

@@ -28,7 +28,8 @@ from model_runtime.training.ranker_result import finished, logits, uncalibrated
 from model_runtime.training.ranker_rows import Rows, cut, fit_encoder, rows_of, watch_edges_s
 from model_runtime.training.ranker_running import fit
 from model_runtime.training.running import train
-from model_runtime.training.split import moments
+from model_runtime.training.sequences import sequences
+from model_runtime.training.split import moments, split
 from tests.training.logs import events, videos, written
 from tests.training.rankers import RANK, SMALL, Nobody, a_world, thirds
 from tests.training.test_examples import some_pages
@@ -244,10 +245,22 @@ def test_its_ranker_was_trained_on_what_its_towers_make_of_the_log(tmp_path: Pat
     assert isinstance(bundle.ranker, LearnedRanker)
     log = read_log(tmp_path / "log")
     examples = read_examples(tmp_path / "log", log, bundle)
-    parts = cut(rows_of(examples, RANK), examples.shown.at_ms, moments(log.rows["ts_ms"], 0.3))
+    cuts = moments(log.rows["ts_ms"], 0.6, 0.3, 0.15)
+    parts = cut(rows_of(examples, RANK), examples.shown.at_ms, cuts)
     encoder = fit_encoder(parts[0], bundle.ranker.form, 5)
     np.testing.assert_array_equal(encoder.edges, bundle.ranker.encode.edges)
     assert examples.columns["cosine"].std() > 0
+
+
+def test_the_towers_learned_nothing_of_what_the_ranker_learns_from(tmp_path: Path) -> None:
+    a_run(tmp_path)
+    log = read_log(tmp_path / "log")
+    people = sequences(log)
+    parts = split(log, people, "time", 0.3, left=0.3)
+    since, kept, test = moments(log.rows["ts_ms"], 0.6, 0.3, 0.15)
+    learned = np.arange(len(people.item)) < np.repeat(parts.learned, people.lengths)
+    assert people.timestamp_ms[learned].max() < since < kept < test
+    assert people.timestamp_ms[parts.test].min() >= test
 
 
 def test_killed_while_the_ranker_learns_it_goes_on_and_the_towers_are_as_they_were(
@@ -321,6 +334,8 @@ def test_a_setting_that_is_unknown_or_impossible_is_named(tmp_path: Path) -> Non
         ("[rank]\nplaec = []", "plaec"),
         ("kept = 2.0", "kept"),
         ('[rank.form]\nnumbers = ["moon_phase"]', "moon_phase"),
+        ("refit = true\n[rank]", "data.refit"),
+        ("kept = 0.5\n[rank]\nown = 0.5", "less than a tenth"),
         ('split = "last"\n[rank]', 'data.split = "time"'),
     ):
         path.write_text(head + text)
