@@ -102,7 +102,7 @@ class Onnx:
         self._heads = [one.name for one in self._ranker.get_outputs()]
 
     def users(self, state: F32, inputs: StepInputs) -> tuple[Any, Any]:
-        fields = {name: getattr(inputs, name) for name in StepInputs.__slots__}
+        fields = {name: getattr(inputs, name) for name in StepInputs.__slots__ if name != "moments"}
         held = state.view(np.float16)[:, : UserForm().numbers]
         after, vectors = self._user.run(["next_state", "vector"], {"state": held, **fields})
         return after, vectors

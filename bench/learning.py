@@ -20,6 +20,7 @@ from bench import _towers
 from bench._report import Figure, report
 from contracts.errors import ConfigError
 from contracts.models import StepInputs
+from contracts.user_record import new_profiles
 from headrace.datasets.names import Name
 from headrace.datasets.prepare import prepare
 from headrace.environment import read_settings
@@ -78,7 +79,7 @@ def step_us(form: UserForm, n: int = 1000) -> float:
     inputs = StepInputs(
         vectors, np.full(n, 2, np.uint8), rng.random(n).astype(np.float32), np.ones(n, np.float32)
     )
-    state, taken = tower.init(vectors), []
+    state, taken = tower.init(new_profiles(n), vectors), []
     for _ in range(30):
         began = time.process_time()
         tower.step(state, inputs)

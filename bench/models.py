@@ -16,6 +16,7 @@ from contracts.features import FEATURE_COLUMNS
 from contracts.models import StepInputs
 from contracts.settings import ModelSettings, StatsSettings
 from contracts.stats_rows import of_records
+from contracts.user_record import new_profiles
 from contracts.videos import Video
 from model_runtime import bundles
 from model_runtime.forms import Cell, UserForm
@@ -108,7 +109,7 @@ def trained() -> Figures:
     figures = Figures()
     for name, form in forms.items():
         tower = towers_of.users(form)
-        state = tower.init(vectors)
+        state = tower.init(new_profiles(n), vectors)
         figures[f"{name}: {tower.hidden * 4} bytes, step of 1,000, ms"] = median_ms(
             lambda tower=tower, state=state: tower.step(state, inputs)  # type: ignore[misc]
         )

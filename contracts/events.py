@@ -74,6 +74,13 @@ class Context(msgspec.Struct, gc=False, frozen=True, omit_defaults=True):
     device: Annotated[str, msgspec.Meta(max_length=64)] | None = None
     country: Annotated[str, msgspec.Meta(max_length=64)] | None = None
     language: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    surface: (
+        Annotated[
+            str,
+            msgspec.Meta(max_length=64, description="Where it was shown, as in the feed's query."),
+        ]
+        | None
+    ) = None
 
 
 class Event(msgspec.Struct, gc=False, frozen=True, omit_defaults=True):

@@ -43,6 +43,7 @@ VIEWER_COLUMNS: Final = (
     f32("viewer_country"),
     f32("viewer_language"),
     f32("viewer_device"),
+    f32("surface"),  # where the page is shown, as the request says
 )
 # From decayed statistics, smoothed by a prior (`operators.stats_board`).
 RATE_COLUMNS: Final = (

@@ -34,6 +34,12 @@ def hash32(text: str) -> int:
     return fold32(hash64(text))
 
 
+@lru_cache(maxsize=4096)  # called several times an event, with few different names
+def pack_name(name: str | None) -> int:
+    """`hash32` of a name out of a small set (a device, a surface), 0 for none."""
+    return hash32(name) if name else 0
+
+
 def fold32(h64: int) -> int:
     """The 32-bit form of a 64-bit hash: its low half, 1 instead of 0."""
     return (h64 & 0xFFFF_FFFF) or 1

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,12 @@ from contracts.batch import CandidateBatch, Column, ColumnSpec
 from contracts.videos import Video
 
 F32 = NDArray[np.float32]
+
+# What an event tells of its moment: fields of `operators.event_columns.EVENT`, 0 where it does not.
+MOMENT: Final = np.dtype([
+    ("ts_ms", np.int64), ("country", np.uint16), ("spoken", np.uint16), ("device", np.uint32),
+    ("connection", np.uint32), ("surface", np.uint32),
+])  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,12 +29,14 @@ class StepInputs:
         shares: (n,) float32 watched share of the video, of a rating its share of five stars; NaN
             where the event does not say.
         gaps_s: (n,) float32 seconds since the user's event before, 0 for the first.
+        moments: (n,) with the fields of `MOMENT`; None for a tower that reads none of them.
     """
 
     items: F32
     actions: NDArray[np.uint8]
     shares: F32
     gaps_s: F32
+    moments: NDArray[Any] | None = None
 
 
 class UserTower(Protocol):
@@ -41,8 +49,18 @@ class UserTower(Protocol):
     @property
     def dim(self) -> int: ...
 
-    def init(self, interests: F32) -> F32:
-        """(n, hidden) states of people who did nothing yet; `interests` (n, d), zero where unknown."""
+    @property
+    def context(self) -> tuple[str, ...]:
+        """What of an event's moment it reads; without any, nobody has to gather it."""
+
+    def init(self, profiles: NDArray[Any], interests: F32) -> F32:
+        """(n, hidden) states of people who did nothing yet, but may have told us of themselves.
+
+        Args:
+            profiles: (n,) with the fields of `contracts.user_record.PROFILE`; a table of records is.
+            interests: (n, d) vectors of what they said they like, zero where unknown. A tower may
+                read these, or the hashes that the profile holds.
+        """
 
     def step(self, state: F32, inputs: StepInputs) -> F32:
         """(n, hidden) states after one event each. Pure: `state` is not changed."""

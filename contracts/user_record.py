@@ -129,6 +129,13 @@ def user_dtype(hidden: int, dim: int) -> np.dtype[Any]:
     return np.dtype([*HEAD, *PROFILE, *SESSION, *STATISTICS, *AFFINITIES, *MEMORY, *tower])
 
 
+def new_profiles(n: int) -> NDArray[Any]:
+    """(n,) of `PROFILE` of people who told us nothing."""
+    profiles = np.zeros(n, PROFILE)
+    profiles["age"] = UNKNOWN_AGE
+    return profiles
+
+
 def new_users(n: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     """(n,) empty records."""
     records = np.zeros(n, dtype)

@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from model_runtime import told
+
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 22)]
 Size = Annotated[int, msgspec.Meta(ge=1, le=1024)]
 Block = Literal["none", "mlp", "cross"]
@@ -20,6 +22,9 @@ class UserForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         heads: blocks of the gates' matrices.
         block: between the last layer and the vector.
         state: precision in which the state is stored between events.
+        context: what of an event's moment is read (`model_runtime.told.CONTEXT`).
+        profile: what people told of themselves begins their state (`model_runtime.told.PROFILE`);
+            without any, the vector of their interests does.
     """
 
     cell: Cell = "rg_lru"
@@ -30,8 +35,12 @@ class UserForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     heads: Size = 4
     block: Block = "none"
     state: Literal["float32", "float16"] = "float16"
+    context: tuple[str, ...] = ()
+    profile: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        told.checked(told.CONTEXT, self.context, "the context")
+        told.checked(told.PROFILE, self.profile, "the profile")
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
         if self.cell == "lru" and self.width % 2:

@@ -9,7 +9,7 @@ from contracts.features import FEATURE_COLUMNS, VIDEO_COLUMNS
 Size = Annotated[int, msgspec.Meta(ge=1, le=512)]
 NAMES: Final = (
     "category", "creator", "tags", "language", "hour", "viewer_country", "viewer_language",
-    "viewer_device",
+    "viewer_device", "surface",
 )  # fmt: skip
 NUMBERS: Final = (
     *(spec.name for spec in FEATURE_COLUMNS if spec.name not in NAMES),

@@ -19,6 +19,7 @@ from model_runtime.cells import CELLS, Remember, Weights
 from model_runtime.forms import UserForm
 from model_runtime.halves import from_halves, to_halves
 from model_runtime.signals import gap_buckets, signals
+from model_runtime.told import CONTEXT, PROFILE, rows_needed, rows_of, summed
 
 TILE: Final = 32
 _TOGETHER: Final = 256  # people at a time: what a layer works on stays in the second cache
@@ -34,21 +35,22 @@ class RecurrentUsers:
         self.dim = weights["item.weight"].shape[1]
         self._scale = 1 + weights["signal_scale"]
         self._signal, self._gap = weights["signal"], weights["gap"]
+        self.context = form.context
+        self._context = _table(weights, "context", rows_needed(CONTEXT, form.context))
+        self._profile = _table(weights, "profile", rows_needed(PROFILE, form.profile))
         self._layers = [_Layer(form, weights, i) for i in range(form.layers)]
         self._finish: list[Map] = [
             norm(weights, "norm"), BLOCKS[form.block](weights, "block"), linear(weights, "head"), unit,
         ]  # fmt: skip
 
-    def init(self, interests: F32) -> F32:
-        """(n, hidden) states: interests are the first event, of no action."""
-        n = len(interests)
-        state = np.zeros((n, self.hidden), np.float32)
-        told = np.flatnonzero((interests != 0).any(axis=1))
-        nothing = np.full(n, np.nan, np.float32)
-        inputs = StepInputs(
-            interests, np.full(n, Action.NONE, np.uint8), nothing, np.zeros(n, np.float32)
-        )
-        state[told] = self.step(state, inputs)[told]
+    def init(self, profiles: NDArray[Any], interests: F32) -> F32:
+        """(n, hidden) states: what was told is like an event before the first, of no action."""
+        state = np.zeros((len(interests), self.hidden), np.float32)
+        begin = self._told(profiles) if self.form.profile else self._liking(interests)
+        told = np.flatnonzero((begin if self.form.profile else interests).any(axis=1))
+        if len(told):
+            starts = np.array([0, len(told)])
+            state[told] = self._stepped(state[told], begin[told], starts)
         return state
 
     def step(self, state: F32, inputs: StepInputs) -> F32:
@@ -57,8 +59,10 @@ class RecurrentUsers:
 
     def steps(self, state: F32, inputs: StepInputs, starts: NDArray[np.intp]) -> F32:
         """(u, hidden) states after rounds of events, of whole prefixes of the people."""
+        return self._stepped(state, self._stream(inputs), starts)
+
+    def _stepped(self, state: F32, stream: F32, starts: NDArray[np.intp]) -> F32:
         after = np.array(state, np.float32)
-        stream = self._stream(inputs)
         for a, b in pairwise(starts.tolist()):
             for first in range(a, b, _TOGETHER):
                 last = min(first + _TOGETHER, b)
@@ -87,7 +91,23 @@ class RecurrentUsers:
         x *= self._scale[which]
         x += self._signal[which]
         x += self._gap[gap_buckets(inputs.gaps_s)]
+        if self.context and inputs.moments is not None:
+            x += summed(self._context, rows_of(CONTEXT, self.context, inputs.moments))
         return x
+
+    def _told(self, profiles: NDArray[Any]) -> F32:
+        """(n, inner) of what people told of themselves; zero where nothing that training met."""
+        return summed(self._profile, rows_of(PROFILE, self.form.profile, profiles))
+
+    def _liking(self, interests: F32) -> F32:
+        """(n, inner) of an event of no action about their interests."""
+        n = len(interests)
+        nothing = np.full(n, np.nan, np.float32)
+        return self._stream(
+            StepInputs(
+                interests, np.full(n, Action.NONE, np.uint8), nothing, np.zeros(n, np.float32)
+            )
+        )
 
     def _round(self, numbers: F32, x: F32) -> None:
         """One event each, in place: (tiles, TILE, numbers) states, (tiles, TILE, inner) stream."""
@@ -143,6 +163,17 @@ class _Layer:
         y = self._out(opened)
         y += x
         return y
+
+
+def _table(weights: Weights, name: str, rows: int) -> F32:
+    """A table of what is told; its row 0, of what is not, says nothing."""
+    if rows == 1:
+        return np.zeros((1, 1), np.float32)
+    table = np.array(weights[name])
+    if len(table) != rows:
+        raise ValueError(f"the table of the {name} has {len(table)} rows, its names have {rows}")
+    table[0] = 0
+    return table
 
 
 def _convolved(values: F32, taps: F32, past: F32) -> F32:

@@ -62,6 +62,8 @@ class MeanWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class DecayedMean:
     """The user tower of the day-0 bundle: the state is the sum itself, (d,) float32."""
 
+    context: tuple[str, ...] = ()
+
     def __init__(self, dim: int, weights: MeanWeights | None = None) -> None:
         self.dim = self.hidden = dim
         self._weights = weights = weights or MeanWeights()
@@ -69,7 +71,7 @@ class DecayedMean:
         for action in Action:
             self._table[action] = getattr(weights, action.name.lower(), 0.0)
 
-    def init(self, interests: F32) -> F32:
+    def init(self, profiles: NDArray[Any], interests: F32) -> F32:
         """(n, d) states: onboarding interests count like one whole watch of such a video."""
         return np.array(interests, np.float32)
 

@@ -20,7 +20,14 @@ from contracts.events import (
     decode_event,
 )
 from contracts.features import TAGS_PER_VIDEO
-from contracts.ids import fold32_array, hash32, hash64_many, pack_country, pack_language
+from contracts.ids import (
+    fold32_array,
+    hash32,
+    hash64_many,
+    pack_country,
+    pack_language,
+    pack_name,
+)
 
 EVENT: Final = np.dtype(
     [
@@ -41,6 +48,8 @@ EVENT: Final = np.dtype(
         ("country", np.uint16),
         ("spoken", np.uint16),  # language of the context
         ("device", np.uint32),
+        ("connection", np.uint32),
+        ("surface", np.uint32),
         # from the catalog; 0 where the video is not known (yet)
         ("category", np.uint32),
         ("language", np.uint16),
@@ -105,6 +114,9 @@ class Bad:
 
 _decode = msgspec.json.Decoder(Event).decode
 _NO_CONTEXT = Context()
+_CONTEXT: Final = np.dtype(
+    [(name, EVENT[name]) for name in ("country", "spoken", "device", "connection", "surface")]
+)
 
 
 def decode_events(raw: RawMessages, tolerance_ms: int) -> tuple[EventColumns, list[Bad]]:
@@ -160,12 +172,26 @@ def columns_of(events: Sequence[Event], raw: RawMessages, tolerance_ms: int) -> 
     rows["watch_ms"] = [-1 if e.watch_ms is None else e.watch_ms for e in events]
     rows["share"] = [_share(e) for e in events]
     rows["creator"] = [hash32(e.creator_id) if e.creator_id else 0 for e in events]
-    contexts = [e.context or _NO_CONTEXT for e in events]
-    rows["country"] = [pack_country(c.country) for c in contexts]
-    rows["spoken"] = [pack_language(c.language) for c in contexts]
-    rows["device"] = [hash32(c.device) if c.device else 0 for c in contexts]
+    _tell_context(rows, events)
     queries = {i: e.query for i, e in enumerate(events) if e.query and e.event_type == "search"}
     return EventColumns(rows, list(users), queries)
+
+
+def _tell_context(rows: NDArray[Any], events: Sequence[Event]) -> None:
+    """Fill in what the events say of their context; there are few different ones in a batch."""
+    found: dict[Context | None, int] = {}
+    codes = [found.setdefault(e.context, len(found)) for e in events]
+    told = np.array([_told(context) for context in found], _CONTEXT)[codes]
+    for name in _CONTEXT.names or ():
+        rows[name] = told[name]
+
+
+def _told(context: Context | None) -> tuple[int, ...]:
+    c = context or _NO_CONTEXT
+    return (
+        pack_country(c.country), pack_language(c.language), pack_name(c.device),
+        pack_name(c.connection), pack_name(c.surface),
+    )  # fmt: skip
 
 
 def _event_time(

@@ -17,20 +17,27 @@ KEPT_WHEN_FORGOTTEN = ("version", "slot_key", "slot_offset")
 def fold_profile(record: Any, profile: Profile, bundle: Bundle) -> None:
     """Take over a profile into one record (np.void), in place; it replaces the one before.
 
-    Onboarding interests move the tower only of a person who has not done anything yet.
+    It moves the tower only of a person who has not done anything yet.
     """
+    tell(record, profile)
+    record["blocks"] = _padded([hash32(x) for x in profile.blocked_creators], BLOCKS)
+    if record["events"] == 0:
+        taste = np.zeros((1, bundle.users.dim), np.float32)
+        if profile.interests:
+            taste = bundle.items.embed_texts([" ".join(profile.interests)])
+        record["hidden"] = bundle.users.init(record[None], taste)[0]
+        record["vector"] = bundle.users.read_out(record["hidden"][None])[0]
+
+
+def tell(record: Any, profile: Profile) -> None:
+    """Write the profile's fields, whatever the record is a table of besides."""
     record["country"] = pack_country(profile.country)
     record["language"] = pack_language(profile.language)
     record["age"] = UNKNOWN_AGE if profile.age is None else min(profile.age, UNKNOWN_AGE - 1)
     record["device"] = hash32(profile.device) if profile.device else 0
     record["subscription"] = hash32(profile.subscription) if profile.subscription else 0
     record["interests"] = _padded([hash32(x) for x in profile.interests], INTERESTS)
-    record["blocks"] = _padded([hash32(x) for x in profile.blocked_creators], BLOCKS)
     record["created_ms"] = to_ms(profile.created_at or 0)
-    if profile.interests and record["events"] == 0:
-        taste = bundle.items.embed_texts([" ".join(profile.interests)])
-        record["hidden"] = bundle.users.init(taste)[0]
-        record["vector"] = bundle.users.read_out(record["hidden"][None])[0]
 
 
 def forget(records: Records, row: int, at_ms: int) -> None:

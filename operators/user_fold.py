@@ -6,14 +6,14 @@ bytes. Only the tower steps in rounds, since its products are worth doing for ma
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contracts.batch import Column, Ids, Mask, Rows
 from contracts.events import Action
-from contracts.models import F32, Bundle, StepInputs
+from contracts.models import F32, MOMENT, Bundle, StepInputs
 from contracts.settings import UserSettings
 from contracts.user_record import new_users
 from operators.duplicates import unseen
@@ -25,6 +25,8 @@ from operators.offsets import NEW, NO_SLOT, admit
 from operators.rounds import rounds
 from operators.signals import taste
 
+MOMENT_FIELDS: Final = list(MOMENT.names or ())
+
 
 class VideoFacts(Protocol):
     """What the fold needs of a video: `operators.catalog.Catalog` has it."""
@@ -32,6 +34,7 @@ class VideoFacts(Protocol):
     def rows_of(self, ids: Ids) -> Rows: ...
     def columns(self, rows: Rows) -> Mapping[str, Column]: ...
     def vectors(self, rows: Rows) -> F32: ...
+    def name_of(self, hash32: int) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,8 +106,9 @@ class UserFold:
         heard = np.flatnonzero(events["action"] != Action.SCROLL)
         plan = rounds(events["user"][heard])
         order = heard[plan.order]
+        moments = events[MOMENT_FIELDS][order] if self.bundle.users.context else None
         inputs = StepInputs(
-            items[order], events["action"][order], events["share"][order], gaps[order]
+            items[order], events["action"][order], events["share"][order], gaps[order], moments
         )
         state = self.bundle.users.steps(records["hidden"][plan.users], inputs, plan.starts)
         records["hidden"][plan.users] = state

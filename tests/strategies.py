@@ -12,6 +12,10 @@ NOW_MS = 1_790_000_000_000
 ids = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
 countries = st.sampled_from(["DE", "AT", "US", "BR"])
 times = st.integers(NOW_MS - 10 * 86_400_000, NOW_MS)
+names = st.none() | st.sampled_from(["phone", "tv", "4g", "home", "DE", "pt-BR"])
+contexts = st.builds(
+    Context, connection=names, device=names, country=names, language=names, surface=names
+)
 
 
 @st.composite
@@ -35,7 +39,7 @@ def events(
         rating=draw(st.none() | st.floats(0, 5)),
         query=draw(ids) if kind == "search" else None,
         creator_id=draw(ids) if follows else None,
-        context=draw(st.none() | st.builds(Context, country=st.none() | countries)),
+        context=draw(st.none() | contexts),
     )
 
 

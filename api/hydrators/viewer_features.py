@@ -4,7 +4,9 @@ from collections.abc import Mapping
 
 from contracts.batch import CandidateBatch, Column
 from contracts.funnel import Query
+from contracts.ids import pack_name
 from operators.features import FEATURES
+from operators.features.protocol import Asked
 
 
 class ViewerFeatures:
@@ -15,7 +17,5 @@ class ViewerFeatures:
 
     async def hydrate(self, query: Query, batch: CandidateBatch) -> Mapping[str, Column]:
         """Without a state, each feature's own value for "unknown"."""
-        return {
-            feature.spec.name: feature.values(query.state, batch, query.now_ms, query.language)
-            for feature in FEATURES
-        }
+        asked = Asked(query.now_ms, query.language, pack_name(query.surface))
+        return {f.spec.name: f.values(query.state, batch, asked) for f in FEATURES}

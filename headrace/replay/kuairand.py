@@ -14,7 +14,7 @@ import xxhash
 
 from contracts.engine_records import Impression
 from contracts.errors import ConfigError
-from contracts.events import MAX_TIMESTAMP_MS, Event, EventType
+from contracts.events import MAX_TIMESTAMP_MS, Context, Event, EventType
 from contracts.profiles import Profile
 from contracts.videos import Video
 from headrace.replay.parquet import open_parquet, rows_of
@@ -175,7 +175,7 @@ class Log(_File):
         for row in rows_of(open_parquet(self.path), list(self.columns)):
             yield Impression(
                 request_id=_page(row), user_id=f"u_{int(row['user_id'])}",
-                at_ms=int(row["time_ms"]), surface=f"tab_{int(row['tab'])}", bundle="",
+                at_ms=int(row["time_ms"]), surface=_surface(row), bundle="",
                 variant="", rung="recorded", country=None,
                 video_ids=(f"v_{int(row['video_id'])}",), positions=(0,), propensities=(1.0,),
             )  # fmt: skip
@@ -186,6 +186,7 @@ class Log(_File):
             f"u_{int(row['user_id'])}",
             f"v_{int(row['video_id'])}",
             int(row["time_ms"]),
+            Context(surface=_surface(row)),
         )
         played, whole = int(row["play_time_ms"] or 0), int(row["duration_ms"] or 0)
         if row["is_click"]:
@@ -210,6 +211,7 @@ class _About:
     user_id: str
     video_id: str
     at_ms: int
+    context: Context
 
     def event(self, event_type: EventType, **more: int | None) -> Event:
         return Event(
@@ -218,6 +220,7 @@ class _About:
             event_type=event_type,
             timestamp=self.at_ms,
             video_id=self.video_id,
+            context=self.context,
             **more,  # type: ignore[arg-type]  # watch_ms and duration_ms only
         )
 
@@ -229,6 +232,10 @@ def page_id(event_id: str) -> str:
     'kr_0123456789abcdef'
     """
     return "_".join(event_id.split("_")[:2])
+
+
+def _surface(row: dict[str, Any]) -> str:
+    return f"tab_{int(row['tab'])}"
 
 
 def _page(row: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from contracts.settings import Settings
 from model_runtime.evaluation.folded import FoldedLog, shown_in
 from model_runtime.evaluation.queries import Queries
 from model_runtime.evaluation.world import World
+
+_SURFACE: Final = "home"  # of a request that names none; a log's queries do not
 
 
 class Appealing:
@@ -57,7 +60,7 @@ def seen(
     folded: FoldedLog, bundle: Bundle, heads: bool, user: int, items: NDArray[np.intp], now_ms: int
 ) -> Mapping[str, Column]:
     """The columns of videos beside a person, and what the ranker makes of them if asked to."""
-    columns = folded.state.columns(user, items, now_ms)
+    columns = folded.state.columns(user, items, now_ms, _SURFACE)
     if not heads:
         return columns
     batch = CandidateBatch(folded.state.ids[items], np.zeros(len(items), np.uint32), columns)

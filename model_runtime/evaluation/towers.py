@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.models import F32, Bundle, StepInputs
-from contracts.profiles import Profile
 from contracts.videos import Video
 from model_runtime.evaluation.queries import Queries
 from model_runtime.evaluation.world import Ints, World
@@ -75,32 +74,31 @@ def vectors_at(bundle: Bundle, world: World, items: F32, queries: Queries) -> tu
         if len(active):
             event = world.people.offsets[active] + step
             state[: len(active)] = bundle.users.step(
-                state[: len(active)], _inputs(world, items, event)
+                state[: len(active)], _inputs(bundle, world, items, event)
             )
     return asked, _half(out)
 
 
 def _begun(bundle: Bundle, world: World, users: Ints) -> F32:
     """(u, hidden) states of people who did nothing yet, but may have told us something."""
-    profiles = [world.log.profiles.get(world.people.users[user]) for user in users.tolist()]
+    people = world.people
     taste = np.zeros((len(users), bundle.users.dim), np.float32)
-    told = [i for i, profile in enumerate(profiles) if profile is not None and profile.interests]
-    if told:
-        texts = [" ".join(_interests(profiles[i])) for i in told]
-        taste[told] = bundle.items.embed_texts(texts)
-    return np.array(bundle.users.init(taste), np.float32)
+    told = np.flatnonzero(people.profile["interests"][users].any(axis=1))
+    if len(told):
+        profiles = (world.log.profiles[people.users[user]] for user in users[told].tolist())
+        taste[told] = bundle.items.embed_texts([" ".join(p.interests) for p in profiles])
+    return np.array(bundle.users.init(people.profile[users], taste), np.float32)
 
 
-def _interests(profile: Profile | None) -> tuple[str, ...]:
-    return profile.interests if profile is not None else ()
-
-
-def _inputs(world: World, items: F32, event: Ints) -> StepInputs:
+def _inputs(bundle: Bundle, world: World, items: F32, event: Ints) -> StepInputs:
     people = world.people
     item = people.item[event]
     vectors = items[np.maximum(item, 0)]
     vectors[item < 0] = 0
-    return StepInputs(vectors, people.action[event], people.share[event], people.gap_s[event])
+    moments = people.moment[event] if bundle.users.context else None
+    return StepInputs(
+        vectors, people.action[event], people.share[event], people.gap_s[event], moments
+    )
 
 
 def _keys(user: Ints, visible: Ints) -> Ints:

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model_runtime.forms import UserForm
 from model_runtime.signals import gap_buckets, signals
+from model_runtime.told import CONTEXT, PROFILE, rows_of
 from model_runtime.training.sequences import Sequences
 from model_runtime.training.split import Split
 
@@ -20,6 +23,9 @@ class Batch:
     Attributes:
         item, signal, gap, position: (n,) int64; item -1 is none (see `user_tower.Events`).
         longest: events of the person with most.
+        context: (n, k) int64 rows of what is told of the moment.
+        begins: (b,) those that are no events, but what people told of themselves before.
+        profile: (b, p) int64 rows of what that is.
         at: (m,) events after which the viewer is asked.
         target: (m,) videos that were liked next.
         hard: (m, h) videos that the same person met and did not like, -1 for none.
@@ -30,19 +36,55 @@ class Batch:
     gap: Ints
     position: Ints
     longest: int
+    context: Ints
+    begins: Ints
+    profile: Ints
     at: Ints
     target: Ints
     hard: Ints
 
 
+class Hearing:
+    """What the tower is told of parts of people's histories; a part begins with their profile."""
+
+    def __init__(self, sequences: Sequences, form: UserForm) -> None:
+        self._sequences, self._form = sequences, form
+        self._profile = rows_of(PROFILE, form.profile, sequences.profile)
+        self._tells = np.asarray(self._profile.any(axis=1))
+
+    def __call__(self, starts: Ints, ends: Ints) -> tuple[Ints, dict[str, Any]]:
+        """The events starts[i] to ends[i] of each part.
+
+        Returns:
+            (n,) the event of each row, of a profile the one before the part's first; and the fields
+            of a `Batch` that say what is heard.
+        """
+        s = self._sequences
+        person = np.searchsorted(s.offsets, starts, "right") - 1
+        tells = self._tells[person]
+        row, position = ragged(starts - tells, ends)
+        begins = np.flatnonzero(position == 0)[tells]
+        heard: dict[str, Any] = {
+            "item": s.item[row].astype(np.int64),
+            "signal": signals(s.action[row], s.share[row]),
+            "gap": gap_buckets(s.gap_s[row]),
+            "context": rows_of(CONTEXT, self._form.context, s.moment[row]),
+        }
+        for name, nothing in (("item", -1), ("signal", 0), ("gap", 0), ("context", 0)):
+            heard[name][begins] = nothing
+        return row, heard | {
+            "position": position, "longest": int(position.max()) + 1, "begins": begins,
+            "profile": self._profile[person[tells]],
+        }  # fmt: skip
+
+
 class Windows:
     """Cuts a part of each person's history an epoch, and groups them to steps."""
 
-    def __init__(self, split: Split, window: int, tokens: int, hard: int) -> None:
+    def __init__(self, split: Split, form: UserForm, window: int, tokens: int, hard: int) -> None:
         self._split, self._sequences = split, split.sequences
         self._window, self._tokens, self._hard = window, tokens, hard
-        s = self._sequences
-        self._signal, self._gap = signals(s.action, s.share), gap_buckets(s.gap_s)
+        self._hear = Hearing(split.sequences, form)
 
     def epoch(self, rng: np.random.Generator) -> list[tuple[Ints, Ints]]:
         """(starts, ends) of each step's parts. The last event is never read, only predicted."""
@@ -59,31 +101,32 @@ class Windows:
 
     def batch(self, starts: Ints, ends: Ints, rng: np.random.Generator) -> Batch:
         """The events starts[i] to ends[i] of each part, and what is asked about them."""
-        s = self._sequences
-        row, position = ragged(starts, ends)
+        row, heard = self._hear(starts, ends)
         at = np.flatnonzero(self._split.liked[row + 1])
-        hard = self._hard_negatives(row, at, np.cumsum(position == 0) - 1, rng)
-        return Batch(
-            s.item[row].astype(np.int64), self._signal[row], self._gap[row], position,
-            int((ends - starts).max()), at, s.item[row[at] + 1].astype(np.int64), hard,
-        )  # fmt: skip
+        target = self._sequences.item[row[at] + 1].astype(np.int64)
+        part = np.cumsum(heard["position"] == 0) - 1
+        hard = self._hard_negatives(heard["item"], row, at, part, rng)
+        return Batch(**heard, at=at, target=target, hard=hard)
 
-    def _hard_negatives(self, row: Ints, at: Ints, part: Ints, rng: np.random.Generator) -> Ints:
+    def _hard_negatives(
+        self, item: Ints, row: Ints, at: Ints, part: Ints, rng: np.random.Generator
+    ) -> Ints:
         """(m, h) drawn from the videos that the same part met without a like."""
-        s = self._sequences
-        met = np.flatnonzero((s.item[row] >= 0) & ~self._split.liked[row])
+        met = np.flatnonzero((item >= 0) & ~self._split.liked[row])
         counts = np.bincount(part[met], minlength=part[-1] + 1)
         begins = np.cumsum(counts) - counts
         of = part[at][:, None]
         drawn = (rng.random((len(at), self._hard)) * counts[of]).astype(np.int64)
         if not len(met):
             return np.full((len(at), self._hard), -1, np.int64)
-        items = s.item[row[met[np.minimum(begins[of] + drawn, len(met) - 1)]]].astype(np.int64)
-        liked_next = s.item[row[at] + 1][:, None]
+        items = item[met[np.minimum(begins[of] + drawn, len(met) - 1)]]
+        liked_next = self._sequences.item[row[at] + 1][:, None]
         return np.where((counts[of] > 0) & (items != liked_next), items, -1)
 
 
-def histories(sequences: Sequences, asked: Ints, tokens: int) -> Iterator[tuple[Ints, Batch]]:
+def histories(
+    sequences: Sequences, form: UserForm, asked: Ints, tokens: int
+) -> Iterator[tuple[Ints, Batch]]:
     """All events before each asked one; groups of at most about `tokens` events.
 
     Yields:
@@ -92,17 +135,14 @@ def histories(sequences: Sequences, asked: Ints, tokens: int) -> Iterator[tuple[
     starts = sequences.offsets[np.searchsorted(sequences.offsets, asked, "right") - 1]
     some = np.flatnonzero(asked > starts)
     step = np.cumsum(asked[some] - starts[some]) // tokens
+    hear = Hearing(sequences, form)
     for group in np.split(some, np.flatnonzero(np.diff(step)) + 1):
         if len(group):
-            row, position = ragged(starts[group], asked[group])
-            sizes = asked[group] - starts[group]
-            yield asked[group], Batch(
-                sequences.item[row].astype(np.int64),
-                signals(sequences.action[row], sequences.share[row]),
-                gap_buckets(sequences.gap_s[row]), position, int(sizes.max()),
-                np.cumsum(sizes) - 1, sequences.item[asked[group]].astype(np.int64),
-                np.zeros((len(group), 0), np.int64),
-            )  # fmt: skip
+            _, heard = hear(starts[group], asked[group])
+            ends = np.append(np.flatnonzero(heard["position"] == 0)[1:], len(heard["position"]))
+            target = sequences.item[asked[group]].astype(np.int64)
+            hard = np.zeros((len(group), 0), np.int64)
+            yield asked[group], Batch(**heard, at=ends - 1, target=target, hard=hard)
 
 
 def ragged(starts: Ints, ends: Ints) -> tuple[Ints, Ints]:

@@ -151,7 +151,7 @@ class Rank(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
             each place is added to the logits; weights: what came of a video far down counts as often as
             people do not look there (see `ranker_propensity`); none. All are off when serving.
         place: what of the place a video was shown at the tower sees. Surfaces are pooled by default,
-            since serving does not know one as a column. Weights are of the position alone.
+            since the ranker knows the surface as a column. Weights are of the position alone.
         long_watch_s: so many seconds watched are as good as a video watched to its end; 0: never.
         fewest: a head with fewer positives is not trained: it is its stand-in's, moved to its rate.
         trees: train LightGBM beside it, on the same columns, and tell both.

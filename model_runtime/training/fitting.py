@@ -60,7 +60,7 @@ class Fitting:
         self._optimiser = _adamw(self.model, config.optimiser)
         tuned = config.optimiser
         hard = config.loss.hard if config.loss.kind == "mixed" else 0
-        self._windows = Windows(split, tuned.window, tuned.tokens, hard)
+        self._windows = Windows(split, config.users, tuned.window, tuned.tokens, hard)
         self._negatives = Negatives(config.loss, _likes(split))
         self.progress = Progress(0, [], (-1.0, 0))
         self._resume()

@@ -50,7 +50,7 @@ SCHEMAS: Final[Mapping[str, pa.Schema]] = {
         ("video_id", _text), ("watch_ms", _ints), ("duration_ms", _ints), ("rating", pa.float64()),
         ("query", _text), ("creator_id", _text), ("tracking_token", _text),
         ("context.connection", _text), ("context.device", _text), ("context.country", _text),
-        ("context.language", _text),
+        ("context.language", _text), ("context.surface", _text),
         ("arrived_ms", _ints),  # the broker's time; the event's own where it is missing
         ("request_id", _text),  # of the impression that it came of, where that is known
     ]),

@@ -32,7 +32,7 @@ def ranks(model: TwoTower, sequences: Sequences, asked: Ints) -> NDArray[np.int6
     out: list[NDArray[np.int64]] = []
     with torch.no_grad():
         table = model.table(np.arange(sequences.videos))
-        for events, batch in histories(sequences, asked, _TOKENS):
+        for events, batch in histories(sequences, model.config.users, asked, _TOKENS):
             viewers = model.viewers(batch, table)
             scores = (viewers @ table.vectors[:-1].T).cpu().numpy()
             out.append(_places(scores, sequences, events))

@@ -55,13 +55,18 @@ class TwoTower(nn.Module):
         if self.training and share:
             hidden = torch.rand(len(item)).numpy() < share
             item = np.where(hidden, -1, item)
-        signal, gap, position, at = (
+        signal, gap, position, context, begins, profile, at = (
             torch.from_numpy(a).to(device)
-            for a in (batch.signal, batch.gap, batch.position, batch.at)
-        )
+            for a in (
+                batch.signal, batch.gap, batch.position, batch.context, batch.begins, batch.profile,
+                batch.at,
+            )
+        )  # fmt: skip
         # embedding() adds its gradient up by row, which indexing does one row at a time
         items = nn.functional.embedding(table.rows(item), table.vectors)
-        vectors: Tensor = self.users(Events(items, signal, gap, position, batch.longest))
+        vectors: Tensor = self.users(Events(
+            items, signal, gap, position, batch.longest, context, begins, profile
+        ))  # fmt: skip
         return vectors[at]
 
     def loss(self, batch: Batch, drawn: Drawn) -> Tensor:

@@ -47,7 +47,8 @@ class Replay:
             self._fold(due)
         if flush:
             self._flush(start, now_ms)
-        columns = self._state.columns(who, shown.item[page], now_ms)
+        surface = shown.surfaces[shown.surface[start]]
+        columns = self._state.columns(who, shown.item[page], now_ms, surface)
         self._state.there[who] = True  # a page leaves a state, if there was none
         return columns
 

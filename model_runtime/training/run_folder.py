@@ -114,6 +114,7 @@ def _replace(path: Path, content: bytes) -> None:
 def _changed(old: Any, new: Any, name: str = "") -> str:
     """The first setting that differs, "" if none does."""
     if not (isinstance(old, dict) and isinstance(new, dict)):
-        return "" if old == new else f"{name}: {old} there, {new} here"
+        later = old is None and not new  # a setting that was not there when the run began
+        return "" if later or old == new else f"{name}: {old} there, {new} here"
     told = (_changed(old.get(k), new.get(k), f"{name}.{k}".lstrip(".")) for k in {**old, **new})
     return next((one for one in told if one), "")

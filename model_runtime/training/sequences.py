@@ -2,15 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.events import Action
-from contracts.user_record import new_users, user_dtype
+from contracts.events import MAX_TIMESTAMP_MS, Action, to_ms
+from contracts.models import MOMENT
+from contracts.user_record import new_profiles, new_users, user_dtype
 from model_runtime.training.layout import Clock
 from model_runtime.training.log import Log
 from operators.features.sessions import gaps_s
+from operators.profile_fold import tell
+from operators.user_fold import MOMENT_FIELDS
+
+_NEVER: Final = MAX_TIMESTAMP_MS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,6 +34,8 @@ class Sequences:
             first, and everywhere where the clock only says the order.
         timestamp_ms: (n,) int64; not a time where the clock only says the order.
         row: (n,) int64, the event's row in the log.
+        moment: (n,) of `contracts.models.MOMENT`; without times where the clock only says the order.
+        profile: (u,) of `contracts.user_record.PROFILE`, as told before a person's first event.
     """
 
     users: Sequence[str]
@@ -39,6 +47,8 @@ class Sequences:
     gap_s: NDArray[np.float32]
     timestamp_ms: NDArray[np.int64]
     row: NDArray[np.int64]
+    moment: NDArray[Any]
+    profile: NDArray[Any]
     clock: Clock
 
     def __len__(self) -> int:
@@ -70,5 +80,25 @@ def sequences(log: Log) -> Sequences:
         gaps[order],
         rows["ts_ms"][order],
         order.astype(np.int64),
+        _moments(log, order),
+        _profiles(log),
         log.about.clock,
     )
+
+
+def _moments(log: Log, order: NDArray[np.intp]) -> NDArray[Any]:
+    moments = log.rows[MOMENT_FIELDS][order].astype(MOMENT)
+    if log.about.clock == "order":
+        moments["ts_ms"] = 0
+    return moments
+
+
+def _profiles(log: Log) -> NDArray[Any]:
+    """What people had told before they did anything; what they tell later moves no tower."""
+    profiles, first = new_profiles(len(log.users)), np.full(len(log.users), _NEVER)
+    np.minimum.at(first, log.rows["user"], log.rows["broker_ms"])
+    for user, (name, first_ms) in enumerate(zip(log.users, first.tolist(), strict=True)):
+        profile = log.profiles.get(name)
+        if profile and (log.about.clock == "order" or to_ms(profile.created_at or 0) <= first_ms):
+            tell(profiles[user : user + 1][0], profile)
+    return profiles

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from contracts.batch import CandidateBatch, Column, Ids
 from contracts.features import COSINE
-from contracts.ids import hash64_many
+from contracts.ids import hash64_many, pack_name
 from contracts.models import Bundle
 from contracts.profiles import Profile
 from contracts.settings import Settings
@@ -23,6 +23,7 @@ from operators.catalog import Catalog
 from operators.derive import derive
 from operators.event_columns import EventColumns
 from operators.features import FEATURES
+from operators.features.protocol import Asked
 from operators.features.seen import fold_shown
 from operators.nearness import cosines, embedding_of
 from operators.profile_fold import fold_profile
@@ -109,17 +110,21 @@ class StreamState:
             part.saved()
 
     def columns(
-        self, user: int, items: NDArray[np.integer[Any]], now_ms: int
+        self, user: int, items: NDArray[np.integer[Any]], now_ms: int, surface: str
     ) -> Mapping[str, Column]:
         """All columns that a ranker may read, of videos `items` beside one person, as of now.
 
         The names of `contracts.features`: of the video, of both together, and the rates.
+
+        Args:
+            surface: where they would be shown.
         """
         state, ids = (self.records[user] if self.there[user] else None), self.ids[items]
         rows = self.catalog.rows_of(ids)
         batch = CandidateBatch(ids, np.zeros(len(ids), np.uint32), self.catalog.columns(rows))
         language = 0 if state is None else int(state["language"])
-        both = {f.spec.name: f.values(state, batch, now_ms, language) for f in FEATURES}
+        asked = Asked(now_ms, language, pack_name(surface))
+        both = {f.spec.name: f.values(state, batch, asked) for f in FEATURES}
         unit = embedding_of(state, self.bundle)
         near = COSINE.filled(len(ids)) if unit is None else cosines(self.catalog, rows, unit)
         rates = self.board.rates(ids, now_ms)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
+from model_runtime import told
 from model_runtime.signals import GAPS, SIGNALS
 from model_runtime.training.blocks import Norm, block, dropout
 from model_runtime.training.cells import CELLS
@@ -27,6 +28,9 @@ class Events:
         gaps: (n,) int64, bucket of the time since the event before.
         position: (n,) int64, 0 for a person's first.
         longest: events of the person with most.
+        context: (n, k) int64 rows of what is told of the moment.
+        begins: (b,) events that stand for what people told of themselves; they come first.
+        profile: (b, p) int64 rows of what that is.
     """
 
     items: Tensor
@@ -34,6 +38,9 @@ class Events:
     gaps: Tensor
     position: Tensor
     longest: int
+    context: Tensor
+    begins: Tensor
+    profile: Tensor
 
 
 class Layer(nn.Module):
@@ -71,6 +78,8 @@ class UserTower(nn.Module):
         self.signal_scale = nn.Parameter(torch.zeros(SIGNALS, config.inner))
         self.signal = nn.Parameter(torch.zeros(SIGNALS, config.inner))
         self.gap = nn.Parameter(torch.zeros(GAPS, config.inner))
+        self.context = _table(told.rows_needed(told.CONTEXT, config.context), config.inner)
+        self.profile = _table(told.rows_needed(told.PROFILE, config.profile), config.inner)
         self.layers = nn.ModuleList(
             Layer(config, config.taps if i == 0 else 1) for i in range(config.layers)
         )
@@ -81,6 +90,10 @@ class UserTower(nn.Module):
         """(n, d) unit vectors: the viewer after each event."""
         x = self.item(events.items) * (1 + self.signal_scale[events.signals])
         x = x + self.signal[events.signals] + self.gap[events.gaps]
+        if self.context is not None:
+            x = x + _summed(self.context, events.context)
+        if self.profile is not None and len(events.begins):
+            x = x.index_copy(0, events.begins, _summed(self.profile, events.profile))
         x = dropout(x, self.config.dropout, self.training)
         for layer in self.layers:
             x = layer(x, events)
@@ -98,6 +111,16 @@ def short_convolution(values: Tensor, taps: Tensor, position: Tensor) -> Tensor:
         before = fn.pad(values, (0, 0, back, 0))[:-back]
         mixed = mixed + before * taps[back] * (position >= back)[:, None]
     return mixed
+
+
+def _table(rows: int, inner: int) -> nn.Parameter | None:
+    """None of nothing but row 0. Rows begin at zero, so that what is never met says nothing."""
+    return nn.Parameter(torch.zeros(rows, inner)) if rows > 1 else None
+
+
+def _summed(table: Tensor, rows: Tensor) -> Tensor:
+    """(n, inner) sums of the (n, k) rows; row 0 says nothing."""
+    return fn.embedding_bag(rows, table, mode="sum", padding_idx=0)
 
 
 def _first_tap(taps: int, width: int) -> Tensor:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from contracts.batch import CandidateBatch, Column
 from contracts.features import TAGS_PER_VIDEO, VIEWER_COLUMNS
 from contracts.user_record import VALUES
-from operators.features.protocol import Feature, LiveEvents, Records
+from operators.features.protocol import Asked, Feature, LiveEvents, Records
 from operators.kernel import kernel
 
 # Where each table begins among the keys and the values: categories, creators, languages, tags.
@@ -115,17 +115,17 @@ def _look_up(
 
 
 def _reader(name: str, column: str) -> Feature:
-    def read(state: Any, batch: CandidateBatch, now_ms: int, language: int) -> Column:
+    def read(state: Any, batch: CandidateBatch, asked: Asked) -> Column:
         values = lookup(state, name, batch[column])
         return values.mean(axis=1) if values.ndim == 2 else values
 
     return Feature(_SPEC[f"affinity_{column}"], read)
 
 
-def _hour_habit(state: Any, batch: CandidateBatch, now_ms: int, language: int) -> Column:
+def _hour_habit(state: Any, batch: CandidateBatch, asked: Asked) -> Column:
     hours = state["affinity"][VALUES["hour"]]
     total = float(hours.sum())
-    share = hours[now_ms // HOUR_MS % 24] / total if total > 0 else 0.0
+    share = hours[asked.now_ms // HOUR_MS % 24] / total if total > 0 else 0.0
     return np.asarray(share, np.float32)
 
 

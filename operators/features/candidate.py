@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from contracts.batch import CandidateBatch, Column
 from contracts.features import VIEWER_COLUMNS
-from operators.features.protocol import Feature
+from operators.features.protocol import Asked, Feature
 
 _SPEC: Final = {spec.name: spec for spec in VIEWER_COLUMNS}
 
@@ -17,14 +17,14 @@ def age_hours(published_ms: NDArray[np.int64], now_ms: int) -> NDArray[np.float3
     return (np.maximum(now_ms - published_ms, 0) / 3_600_000).astype(np.float32)
 
 
-def _age(state: Any, batch: CandidateBatch, now_ms: int, language: int) -> Column:
-    return age_hours(batch["published_ms"], now_ms)
+def _age(state: Any, batch: CandidateBatch, asked: Asked) -> Column:
+    return age_hours(batch["published_ms"], asked.now_ms)
 
 
-def _language(state: Any, batch: CandidateBatch, now_ms: int, language: int) -> Column:
+def _language(state: Any, batch: CandidateBatch, asked: Asked) -> Column:
     spoken = batch["language"]
-    known = (spoken != 0) & (language != 0)
-    return np.where(known, (spoken == language).astype(np.float32), np.float32(0.5))
+    known = (spoken != 0) & (asked.language != 0)
+    return np.where(known, (spoken == asked.language).astype(np.float32), np.float32(0.5))
 
 
 FEATURES: Final = (

@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 
 from contracts.batch import CandidateBatch, Column
 from contracts.features import VIEWER_COLUMNS
-from operators.features.protocol import Feature, LiveEvents, Records
+from operators.features.protocol import Asked, Feature, LiveEvents, Records
 from operators.kernel import kernel
 
 # An event is timed from its own clock if that is near the broker's; else a late or replayed event
 # would look like a slow engine.
 _PRODUCED_WITHIN_MS: Final = 60_000
 _HOUR_MS: Final = 3_600_000
-_DEVICES: Final = 65_521  # a 32-bit hash is not exact in a float32; two of a hundred collide rarely
+_NAMES: Final = 65_521  # a 32-bit hash is not exact in a float32; two of a hundred collide rarely
 _SPEC: Final = {spec.name: spec for spec in VIEWER_COLUMNS}
 FIELDS: Final = ["country", "language", "device", "newest_ms", "folded_ms"]
 
@@ -46,20 +46,24 @@ def produced_ms(events: NDArray[Any]) -> NDArray[np.int64]:
     return np.where(own, events["ts_ms"], events["broker_ms"])
 
 
-def _hour(state: Any, batch: CandidateBatch, now_ms: int, language: int) -> Column:
-    return np.asarray(now_ms // _HOUR_MS % 24, np.float32)
+def _hour(state: Any, batch: CandidateBatch, asked: Asked) -> Column:
+    return np.asarray(asked.now_ms // _HOUR_MS % 24, np.float32)
 
 
-def _country(state: Any, batch: CandidateBatch, now_ms: int, language: int) -> Column:
+def _country(state: Any, batch: CandidateBatch, asked: Asked) -> Column:
     return np.asarray(state["country"], np.float32)
 
 
-def _language(state: Any, batch: CandidateBatch, now_ms: int, language: int) -> Column:
-    return np.asarray(language, np.float32)
+def _language(state: Any, batch: CandidateBatch, asked: Asked) -> Column:
+    return np.asarray(asked.language, np.float32)
 
 
-def _device(state: Any, batch: CandidateBatch, now_ms: int, language: int) -> Column:
-    return np.asarray(state["device"] % _DEVICES, np.float32)
+def _device(state: Any, batch: CandidateBatch, asked: Asked) -> Column:
+    return np.asarray(state["device"] % _NAMES, np.float32)
+
+
+def _surface(state: Any, batch: CandidateBatch, asked: Asked) -> Column:
+    return np.asarray(asked.surface % _NAMES, np.float32)
 
 
 FEATURES: Final = (
@@ -67,4 +71,5 @@ FEATURES: Final = (
     Feature(_SPEC["viewer_country"], _country),
     Feature(_SPEC["viewer_language"], _language, needs_state=False),
     Feature(_SPEC["viewer_device"], _device),
+    Feature(_SPEC["surface"], _surface, needs_state=False),
 )

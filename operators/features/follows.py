@@ -10,7 +10,7 @@ from contracts.events import Action
 from contracts.features import VIEWER_COLUMNS
 from contracts.ids import fold32_array
 from contracts.user_record import FOLLOWS, REFUSED
-from operators.features.protocol import Feature, LiveEvents, Records
+from operators.features.protocol import Asked, Feature, LiveEvents, Records
 from operators.kernel import kernel
 
 FOLLOW, UNFOLLOW = int(Action.FOLLOW), int(Action.UNFOLLOW)  # a kernel knows plain numbers
@@ -49,7 +49,7 @@ def followed(state: Any) -> NDArray[np.uint32]:
     return np.asarray(follows[follows != 0])
 
 
-def _follows_creator(state: Any, batch: CandidateBatch, now_ms: int, language: int) -> Column:
+def _follows_creator(state: Any, batch: CandidateBatch, asked: Asked) -> Column:
     creators = followed(state)
     if not len(creators):
         return np.zeros(len(batch), np.float32)

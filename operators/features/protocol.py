@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,17 @@ from contracts.batch import CandidateBatch, Column, ColumnSpec
 from contracts.settings import UserSettings
 
 Records = NDArray[Any]  # (u,) of contracts.user_record.user_dtype
-Read = Callable[[Any, CandidateBatch, int, int], Column]
+
+
+class Asked(NamedTuple):
+    """What a page is asked for: when, in which language (0 unknown), and where it will be shown."""
+
+    now_ms: int
+    language: int
+    surface: int  # `contracts.ids.pack_name`
+
+
+Read = Callable[[Any, CandidateBatch, Asked], Column]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +52,7 @@ class Fold(Protocol):
 class Feature:
     """The read side: one column of the ranker.
 
-    `read(state, batch, now_ms, language)` is only called with a state; without one every row has
+    `read(state, batch, asked)` is only called with a state; without one every row has
     the declared default.
     """
 
@@ -50,11 +60,11 @@ class Feature:
     read: Read
     needs_state: bool = True
 
-    def values(self, state: Any, batch: CandidateBatch, now_ms: int, language: int) -> Column:
+    def values(self, state: Any, batch: CandidateBatch, asked: Asked) -> Column:
         """(n, *shape) of the declared dtype for one viewer (a record or None) and n candidates."""
         if state is None and self.needs_state:
             return self.spec.filled(len(batch))
-        column = self.read(state, batch, now_ms, language)
+        column = self.read(state, batch, asked)
         if column.shape == (len(batch), *self.spec.shape):
             return column.astype(self.spec.dtype, copy=False)
         return np.full((len(batch), *self.spec.shape), column, self.spec.dtype)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from contracts.batch import CandidateBatch, Column
 from contracts.features import VIEWER_COLUMNS
-from operators.features.protocol import Feature, LiveEvents, Records
+from operators.features.protocol import Asked, Feature, LiveEvents, Records
 from operators.kernel import kernel
 
 _MINUTE_MS: Final = 60_000
@@ -65,13 +65,13 @@ def _current(state: Any, now_ms: int) -> bool:
     return now_ms <= int(state["session_until_ms"])
 
 
-def _events(state: Any, batch: CandidateBatch, now_ms: int, language: int) -> Column:
-    return np.asarray(state["session_events"] if _current(state, now_ms) else 0, np.float32)
+def _events(state: Any, batch: CandidateBatch, asked: Asked) -> Column:
+    return np.asarray(state["session_events"] if _current(state, asked.now_ms) else 0, np.float32)
 
 
-def _minutes(state: Any, batch: CandidateBatch, now_ms: int, language: int) -> Column:
+def _minutes(state: Any, batch: CandidateBatch, asked: Asked) -> Column:
     started = int(state["session_start_ms"])
-    minutes = max(now_ms - started, 0) / _MINUTE_MS if _current(state, now_ms) else 0.0
+    minutes = max(asked.now_ms - started, 0) / _MINUTE_MS if _current(state, asked.now_ms) else 0.0
     return np.asarray(minutes, np.float32)
 
 

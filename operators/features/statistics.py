@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from contracts.batch import CandidateBatch, Column
 from contracts.events import Action
 from contracts.features import VIEWER_COLUMNS
-from operators.features.protocol import Feature, LiveEvents, Records
+from operators.features.protocol import Asked, Feature, LiveEvents, Records
 from operators.kernel import kernel
 from operators.signals import COMPLETE_SHARE
 
@@ -46,7 +46,7 @@ def _fold(records: Records, events: NDArray[Any]) -> None:
                 r.completes += e.share >= COMPLETE_SHARE
 
 
-def _mean_share(state: Any, batch: CandidateBatch, now_ms: int, language: int) -> Column:
+def _mean_share(state: Any, batch: CandidateBatch, asked: Asked) -> Column:
     n = int(state["shares"])
     return np.asarray(float(state["share_sum"]) / n if n else 0.5, np.float32)
 

@@ -1,4 +1,4 @@
-"""A small world: real catalog, index, statistics and day-0 bundle, filled with made-up videos."""
+"""A small world: real catalog, index, statistics and a bundle (day-0), filled with made-up videos."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -56,7 +56,7 @@ class World:
     def publish(self, videos: Sequence[Video]) -> None:
         """Into catalog and index, as the follower does it."""
         at = len(self.deps.catalog)
-        vectors = BUNDLE.items.embed(videos)
+        vectors = self.deps.bundle.items.embed(videos)
         self.deps.catalog.upsert(videos, vectors, [(0, at + i) for i in range(len(videos))])
         self.deps.index.upsert(np.array([hash64(v.video_id) for v in videos]), vectors)
 
@@ -95,17 +95,18 @@ def world(
     videos: Sequence[Video] = (),
     settings: Settings = SETTINGS,
     clock_ms: Callable[[], int] = lambda: NOW_MS,
+    bundle: Bundle = BUNDLE,
     **changes: Any,
 ) -> World:
     """A world of `videos`; `changes` replace dependencies."""
-    catalog = Catalog(BUNDLE.items.dim)
+    catalog = Catalog(bundle.items.dim)
     log = MemoryLog()
-    users = MemoryUsers(log, BUNDLE, catalog, clock_ms)
+    users = MemoryUsers(log, bundle, catalog, clock_ms)
     deps = Dependencies(
         settings=settings,
-        bundle=BUNDLE,
+        bundle=bundle,
         catalog=catalog,
-        index=LiveIndex(BUNDLE.items.dim, settings.index),
+        index=LiveIndex(bundle.items.dim, settings.index),
         board=StatsBoard(settings.stats),
         users=users,
         publisher=log,

@@ -32,19 +32,25 @@ class Deployment:
 
     settings: Settings
     log_dir: Path
+    model: ModelSettings = field(default_factory=ModelSettings)
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def environ(self) -> dict[str, str]:
         s = self.settings
-        return os.environ | {
-            "HEADRACE_KAFKA__BOOTSTRAP": s.kafka.bootstrap,
-            "HEADRACE_KAFKA__TOPIC_PREFIX": s.kafka.topic_prefix,
-            "HEADRACE_KAFKA__FETCH_WAIT_MS": "10",
-            "HEADRACE_REDIS__URL": s.redis.url.get_secret_value(),
-            "HEADRACE_REDIS__NAMESPACE": s.redis.namespace,
-            "HEADRACE_STREAM__PARTITIONS_EVERY_S": str(s.stream.partitions_every_s),
-        }
+        return (
+            os.environ
+            | {
+                "HEADRACE_KAFKA__BOOTSTRAP": s.kafka.bootstrap,
+                "HEADRACE_KAFKA__TOPIC_PREFIX": s.kafka.topic_prefix,
+                "HEADRACE_KAFKA__FETCH_WAIT_MS": "10",
+                "HEADRACE_REDIS__URL": s.redis.url.get_secret_value(),
+                "HEADRACE_REDIS__NAMESPACE": s.redis.namespace,
+                "HEADRACE_STREAM__PARTITIONS_EVERY_S": str(s.stream.partitions_every_s),
+                "HEADRACE_MODEL__BUNDLE": self.model.bundle,
+            }
+            | ({"HEADRACE_MODEL__REGISTRY": self.model.registry} if self.model.registry else {})
+        )
 
     @property
     def redis(self) -> "redis.Redis":
@@ -79,7 +85,7 @@ class Deployment:
         return all((at := stored[s]) is not None and at.offset >= end for s, end in ends.items())
 
     def users(self, user_ids: Sequence[str]) -> Records:
-        bundle = bundles.load(ModelSettings())
+        bundle = bundles.load(self.model)
         dtype = user_dtype(bundle.users.hidden, bundle.users.dim)
         client = self.redis
         try:
@@ -127,8 +133,10 @@ class Deployment:
 
 
 @contextmanager
-def deployment(settings: Settings, log_dir: Path) -> Iterator[Deployment]:
-    engine = Deployment(settings, log_dir)
+def deployment(
+    settings: Settings, log_dir: Path, model: ModelSettings | None = None
+) -> Iterator[Deployment]:
+    engine = Deployment(settings, log_dir, model=model or ModelSettings())
     try:
         yield engine
     finally:

@@ -38,24 +38,37 @@ from operators.stats_board import StatsBoard
 from streams.topics import create_topics
 from tests.integration.running import Deployment, deployment, eventually
 from tests.integration.test_other_flows import stored_up_to, table
+from tests.training.drawn import ALL, drawn_bundle
 from tests.training.logs import events, videos
 
 ONE = b"one partition"  # sums over partitions would depend on their order
 CLIPS = videos(30)
 NOW_MS = time.time_ns() // 1_000_000
-PEOPLE = [Profile(f"u{i}", country="DE", language=("de", "en")[i % 2]) for i in range(9)]
+PEOPLE = [
+    Profile(f"u{i}", country="DE", language=("de", "en")[i % 2], age=20 + i,
+            interests=(("chess",), ("cooking", "travel"), ())[i % 3])
+    for i in range(9)
+]  # fmt: skip
+SURFACES = ("home", "tab_1", "following")
 
 
-@pytest.fixture
-def engine(settings: Settings, tmp_path: Path) -> Iterator[Deployment]:
+@pytest.fixture(params=["day0", "recurrent"])
+def engine(
+    settings: Settings, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Deployment]:
+    """With the bundle that ships, and with one whose tower reads every context and profile."""
     create_topics(settings.kafka)
-    with deployment(settings, tmp_path) as running:
+    model = ModelSettings(bundle=request.param)
+    if request.param == "recurrent":
+        drawn_bundle(tmp_path / "registry", "recurrent", CLIPS, ALL)
+        model = ModelSettings(bundle="recurrent", registry=str(tmp_path / "registry"))
+    with deployment(settings, tmp_path, model) as running:
         yield running
 
 
 def a_page(n: int, user: str, at_ms: int, clips: Sequence[str]) -> Impression:
     return Impression(
-        f"r{n}", user, at_ms, "home", "day0", "", "full", "DE", tuple(clips),
+        f"r{n}", user, at_ms, SURFACES[n % 3], "day0", "", "full", "DE", tuple(clips),
         tuple(range(len(clips))), (1.0,) * len(clips),
     )  # fmt: skip
 
@@ -73,7 +86,8 @@ def played(engine: Deployment) -> None:
     begun_ms = NOW_MS - 3_600_000
     log = [
         Event(e.event_id, e.user_id, e.event_type, begun_ms + i * 7000, e.video_id,
-              watch_ms=e.watch_ms, rating=e.rating, duration_ms=20_000 if i % 2 else None)
+              watch_ms=e.watch_ms, rating=e.rating, duration_ms=20_000 if i % 2 else None,
+              context=e.context)
         for i, e in enumerate(events(500, 8, 32, seed=4))
     ]  # fmt: skip
     pages = [
@@ -137,14 +151,14 @@ def live_catalog(engine: Deployment, dim: int) -> Catalog:
 
 async def live_columns(engine: Deployment, probe: Impression) -> dict[str, Column]:
     """The columns that the feed would give its ranker: its own hydrators, over the live state."""
-    bundle = bundles.load(ModelSettings())
+    bundle = bundles.load(engine.model)
     catalog, board = live_catalog(engine, bundle.items.dim), StatsBoard(engine.settings.stats)
     board.apply(stats_rows.decode(list(table(engine, "video-stats").values()))[0])
     stored: Any = engine.redis.get(engine.keys.user(probe.user_id))
     state = None if stored is None else engine.users([probe.user_id])[0]
     query = Query(
         probe.request_id, probe.user_id, probe.at_ms, state=state,
-        language=0 if state is None else int(state["language"]),
+        language=0 if state is None else int(state["language"]), surface=probe.surface,
         embedding=embedding_of(state, bundle),
     )  # fmt: skip
     ids = hash64_many(probe.video_ids)
@@ -165,7 +179,7 @@ def test_the_columns_of_training_are_those_of_the_running_engine(
     write_archive(tmp_path / "archive", engine, probes)
     log = read_log(tmp_path / "archive")
     assert log.repeated == 20
-    bundle = bundles.load(ModelSettings())
+    bundle = bundles.load(engine.model)
     found = read_examples(tmp_path / "archive", log, bundle, stats_every_ms=1000)
     for probe in probes:
         rows = found.shown.request == hash64(probe.request_id)
@@ -176,3 +190,4 @@ def test_the_columns_of_training_are_those_of_the_running_engine(
     some = found.columns
     for name in ("affinity_category", "mean_share", "ctr", "cosine", "session_events"):
         assert len(np.unique(some[name])) > 3, f"{name} says nothing in this test"
+    assert len(np.unique(some["surface"])) == len(SURFACES)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from contracts.events import Event, EventType
+from contracts.events import Context, Event, EventType
 from contracts.profiles import Profile
 from contracts.videos import Video
 from model_runtime.training.layout import About
@@ -17,6 +17,12 @@ KINDS: tuple[EventType, ...] = (
     "click", "watch", "watch_complete", "like", "skip", "watch_50_percent", "rate", "not_interested",
 )  # fmt: skip
 TASTES = ("cooking", "chess", "travel")
+CONTEXTS = (
+    None,
+    Context(device="phone", country="DE", language="de", connection="4g", surface="home"),
+    Context(device="tv", country="AT", connection="wifi"),
+    Context(language="en-GB", surface="search"),
+)
 
 
 def videos(n: int, published_ms: int = START_MS - 30 * DAY_MS) -> list[Video]:
@@ -43,6 +49,7 @@ def events(n: int, people: int, clips: int, seed: int = 0, apart_ms: int = 60_00
                 f"e{i}", f"u{user}", kind, START_MS + i * apart_ms, f"v{clip}",
                 watch_ms=int(rng.integers(20_000)) if kind == "watch" else None,
                 rating=float(rng.integers(1, 6)) if kind == "rate" else None,
+                context=CONTEXTS[i % len(CONTEXTS)],
             )
         )  # fmt: skip
     return out

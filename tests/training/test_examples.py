@@ -77,7 +77,8 @@ def test_events_folded_in_chunks_give_what_one_after_the_other_gives(tmp_path: P
             state.fold(read.rows[done : done + 1])
             done += 1
         who = int(shown.user[page.start])
-        columns = state.columns(who, shown.item[page], int(shown.at_ms[page.start]))
+        at_ms, surface = int(shown.at_ms[page.start]), shown.surface[page.start]
+        columns = state.columns(who, shown.item[page], at_ms, shown.surfaces[surface])
         for name in (
             "affinity_category",
             "affinity_tags",

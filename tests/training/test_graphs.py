@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from contracts.errors import BundleError
 from contracts.models import StepInputs
 from contracts.settings import ModelSettings
+from contracts.user_record import new_profiles
 from contracts.videos import Video
 from headrace.cli import app
 from model_runtime import bundles, day0, learned, manifest, ranker_files
@@ -42,6 +43,7 @@ from model_runtime.training.user_tower import UserTower
 from tests.training.rankers import SMALL, a_model, a_world, batch
 
 DIM = 64
+FIELDS = ("items", "actions", "shares", "gaps_s")
 FORMS = [
     UserForm(cell="rg_lru", taps=4),
     UserForm(cell="rg_lru", taps=1, block="mlp", state="float32", inner=32, width=48, heads=3),
@@ -120,7 +122,7 @@ def run(model: onnx.ModelProto, inputs: dict[str, Any]) -> dict[str, np.ndarray]
 def step_inputs(form: UserForm, state: np.ndarray, inputs: StepInputs) -> dict[str, Any]:
     """The words of a record, as the numbers that they are."""
     held = state.view(np.float16 if form.state == "float16" else np.float32)
-    fields = {name: getattr(inputs, name) for name in StepInputs.__slots__}
+    fields = {name: getattr(inputs, name) for name in FIELDS}
     return {"state": held[:, : form.numbers], **fields}
 
 
@@ -131,7 +133,7 @@ def test_the_user_step_is_the_engines(form: UserForm, n: int) -> None:
     users, model = RecurrentUsers(form, weights), user_step(form, weights, {})
     interests = np.random.default_rng(0).standard_normal((n, DIM)).astype(np.float32)
     interests[1::2] = 0  # people of whom nothing is known yet
-    state = users.init(interests)
+    state = users.init(new_profiles(n), interests)
     after, inputs = users.step(state, events(n)), step_inputs(form, state, events(n))
     said = run(model, inputs)
     tolerance = 1e-3 if form.state == "float16" else 2e-5
@@ -149,7 +151,7 @@ def test_a_long_history_through_the_graph_ends_where_the_engine_ends() -> None:
     state = np.zeros((1, users.hidden), np.float32)
     held = np.zeros((1, form.numbers), np.float16)
     for i in range(400):
-        one = StepInputs(*(getattr(whole, name)[i : i + 1] for name in StepInputs.__slots__))
+        one = StepInputs(*(getattr(whole, name)[i : i + 1] for name in FIELDS))
         state = users.step(state, one)
         inputs = step_inputs(form, state, one) | {"state": held}
         held, vector = graph.run(["next_state", "vector"], inputs)

@@ -58,7 +58,8 @@ def test_bce_does_not_count_a_positive_among_its_negatives() -> None:
 
 def batch_of(target: np.ndarray) -> Batch:
     zero = np.zeros(len(target), np.int64)
-    return Batch(zero, zero, zero, zero, 1, zero, target, np.zeros((len(target), 0), np.int64))
+    none = np.zeros((len(target), 0), np.int64)
+    return Batch(zero, zero, zero, zero, 1, none, zero, none, zero, target, none)
 
 
 @pytest.mark.parametrize("kind", ["sampled", "in_batch", "mixed"])

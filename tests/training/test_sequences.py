@@ -8,17 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.events import ACTION_OF, Event
-from contracts.settings import ModelSettings, UserSettings
+from contracts.models import StepInputs
+from contracts.profiles import Profile
+from contracts.settings import ModelSettings, Settings, UserSettings
 from contracts.user_record import new_users, user_dtype
 from model_runtime import bundles
 from model_runtime.training.layout import About
 from model_runtime.training.log import read_log
 from model_runtime.training.sequences import sequences
+from model_runtime.training.stream_state import StreamState
 from operators.catalog import Catalog
 from operators.derive import derive
 from operators.event_columns import EventColumns
 from operators.features.history import recent
 from operators.user_fold import UserFold
+from tests.training.drawn import ALL, drawn_bundle
 from tests.training.logs import START_MS, a_log, events, videos, written
 
 
@@ -58,9 +62,46 @@ def test_a_sequence_is_the_history_that_the_stream_remembers(tmp_path: Path) -> 
         np.testing.assert_array_equal(past.shares[::-1], kept.astype(np.float32))
 
 
+def test_training_hears_what_the_stream_hears(tmp_path: Path) -> None:
+    """Video, action, share, gap, moment and profile: the states are equal to the last bit."""
+    told = [
+        Profile("u0", country="DE", language="de", age=33, interests=("chess", "travel")),
+        Profile("u1", device="tv", subscription="free", created_at=START_MS - 1),
+        Profile("u2", interests=("cooking",), created_at=START_MS + 200 * 60_000),  # too late
+        Profile("nobody", country="AT"),
+    ]
+    log = read_log(written(tmp_path / "log", videos(30), told, events(300, 12, 32)))
+    drawn_bundle(tmp_path, "drawn", videos(30), ALL)
+    bundle = bundles.load(ModelSettings(registry=str(tmp_path), bundle="drawn"))
+    state = StreamState(bundle, log.users, log.videos, log.published, Settings())
+    for user, name in enumerate(log.users):
+        if name in ("u0", "u1"):
+            state.tell(user, log.profiles[name])
+    state.fold(log.rows[:200])
+    state.tell(log.users.index("u2"), log.profiles["u2"])
+    state.fold(log.rows[200:])
+    heard = sequences(log)
+    assert len(np.unique(heard.moment["surface"])) == 3
+    vectors = state.catalog.vectors(state.catalog.rows_of(state.ids[heard.item]))
+    vectors[state.catalog.rows_of(state.ids[heard.item]) < 0] = 0
+    nothing = np.zeros((len(heard), bundle.users.dim), np.float32)
+    after = bundle.users.init(heard.profile, nothing)
+    assert sorted(np.flatnonzero(after.any(axis=1))) == sorted(map(log.users.index, ("u0", "u1")))
+    for i in range(len(heard)):
+        for row in range(heard.offsets[i], heard.offsets[i + 1]):
+            after[[i]] = bundle.users.step(after[[i]], StepInputs(
+                vectors[[row]], heard.action[[row]], heard.share[[row]], heard.gap_s[[row]],
+                heard.moment[[row]],
+            ))  # fmt: skip
+    assert after.tobytes() == state.records["hidden"].tobytes()
+
+
 def test_where_the_clock_only_orders_no_gap_is_told(tmp_path: Path) -> None:
     folder = written(tmp_path / "log", videos(30), events(200, 5, 30), about=About(clock="order"))
-    assert not sequences(read_log(folder)).gap_s.any()
+    found = sequences(read_log(folder))
+    assert not found.gap_s.any()
+    assert not found.moment["ts_ms"].any()
+    assert found.moment["device"].any()
 
 
 def test_what_an_event_does_not_say_the_video_does(tmp_path: Path) -> None:
@@ -98,5 +139,5 @@ def test_neither_the_order_of_the_file_nor_repeats_change_a_sequence(
     for i, user in enumerate(one.users):
         j = two.users.index(user)
         mine, same = (slice(s.offsets[k], s.offsets[k + 1]) for s, k in ((one, i), (two, j)))
-        for name in ("item", "action", "share", "gap_s", "timestamp_ms"):
+        for name in ("item", "action", "share", "gap_s", "timestamp_ms", "moment"):
             np.testing.assert_array_equal(getattr(one, name)[mine], getattr(two, name)[same])

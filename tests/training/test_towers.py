@@ -1,8 +1,10 @@
 """The towers: what is trained in parallel is what the engine steps, whatever the configuration."""
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -10,44 +12,39 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from contracts.models import StepInputs
+from contracts.errors import BundleError
+from contracts.ids import pack_country, pack_language, pack_name
+from contracts.models import MOMENT, StepInputs
+from contracts.profiles import Profile
+from contracts.settings import ModelSettings
+from contracts.user_record import new_profiles
 from contracts.videos import Video
+from model_runtime import learned
 from model_runtime.forms import Block, ItemForm, UserForm
 from model_runtime.halves import from_halves, to_halves
+from model_runtime.learned import Towers
 from model_runtime.learned_items import LearnedItems
+from model_runtime.manifest import Manifest
 from model_runtime.recurrent_users import TILE, RecurrentUsers
 from model_runtime.signals import gap_buckets, signals
+from model_runtime.told import CONTEXT, PROFILE, rows_of
 from model_runtime.training.config import Items, Users
 from model_runtime.training.item_tower import ItemTower, weights_of
 from model_runtime.training.scan import doubling_scan, linear_scan
 from model_runtime.training.user_tower import Events, UserTower
+from operators.profile_fold import tell
 from operators.rounds import rounds
+from tests.training.drawn import ALL, DIM, drawn, stepped
 
 torch.set_num_threads(1)  # what is tested is small: a second thread only waits for the first
-DIM = 64
 FORMS = [
-    {"cell": cell, "block": block, "taps": taps}
-    for cell, block, taps in [
-        ("rg_lru", "none", 4), ("rg_lru", "mlp", 1), ("min_gru", "cross", 3), ("lru", "none", 2),
+    {"cell": cell, "block": block, "taps": taps, "context": context, "profile": profile}
+    for cell, block, taps, context, profile in [
+        ("rg_lru", "none", 4, tuple(CONTEXT), tuple(PROFILE)), ("rg_lru", "mlp", 1, (), ()),
+        ("min_gru", "cross", 3, ("surface", "hour"), ()), ("lru", "none", 2, (), ("interests",)),
     ]
 ]  # fmt: skip
-
-
-def trained(config: Users, seed: int = 0) -> UserTower:
-    """A tower whose every weight says something."""
-    torch.manual_seed(seed)
-    tower = UserTower(config, DIM).eval()
-    with torch.no_grad():
-        for p in tower.parameters():
-            p.add_(0.1 * torch.randn(p.shape))
-    return tower
-
-
-def stepped(config: Users, tower: UserTower) -> RecurrentUsers:
-    weights = {name: p.detach().numpy() for name, p in tower.named_parameters()}
-    return RecurrentUsers(
-        UserForm(**{n: getattr(config, n) for n in UserForm.__struct_fields__}), weights
-    )
+NAMES = [None, "DE", "us", "de-AT", "phone", "tab_1", "wifi", "cooking", "chess"]
 
 
 def inputs(n: int, seed: int = 0) -> StepInputs:
@@ -58,36 +55,75 @@ def inputs(n: int, seed: int = 0) -> StepInputs:
     shares = np.where(rng.random(n) < 0.3, np.nan, rng.random(n) * 1.5).astype(np.float32)
     return StepInputs(
         items, rng.integers(0, 15, n).astype(np.uint8), shares,
-        rng.exponential(5000, n).astype(np.float32),
+        rng.exponential(5000, n).astype(np.float32), moments(n, seed),
     )  # fmt: skip
+
+
+def moments(n: int, seed: int = 0) -> np.ndarray:
+    rng, told = np.random.default_rng(seed), np.zeros(n, MOMENT)
+    told["ts_ms"] = rng.integers(0, 2 * 10**12, n)
+    names = rng.choice(np.array(NAMES), (4, n))
+    told["country"] = [pack_country(name) for name in names[0]]
+    told["spoken"] = [pack_language(name) for name in names[1]]
+    for field, some in zip(("device", "connection", "surface"), names[1:], strict=True):
+        told[field] = [pack_name(name) for name in some]
+    return told
+
+
+def profiles(n: int, seed: int = 0) -> np.ndarray:
+    """Every third person told us nothing."""
+    rng, told = np.random.default_rng(seed), new_profiles(n)
+    for i in range(n):
+        if i % 3:
+            a, b, c = (rng.choice(np.array(NAMES)) for _ in range(3))
+            age = int(rng.integers(0, 90)) if i % 2 else None
+            likes = tuple({name for name in (a, b, c) if name})
+            tell(told[i], Profile(f"u{i}", a, b, age, device=c, interests=likes))
+    return told
 
 
 def take(whole: StepInputs, rows: np.ndarray) -> StepInputs:
     return StepInputs(
-        whole.items[rows], whole.actions[rows], whole.shares[rows], whole.gaps_s[rows]
-    )
+        whole.items[rows], whole.actions[rows], whole.shares[rows], whole.gaps_s[rows],
+        None if whole.moments is None else whole.moments[rows],
+    )  # fmt: skip
 
 
-def in_parallel(tower: UserTower, whole: StepInputs, lengths: list[int]) -> np.ndarray:
-    position = np.concatenate([np.arange(k) for k in lengths])
+def in_parallel(
+    tower: UserTower, whole: StepInputs, lengths: list[int], told: np.ndarray
+) -> np.ndarray:
+    """(n, d) after each event; people who told us something have a row more, which is left out."""
+    config = tower.config
+    profile = rows_of(PROFILE, config.profile, told)
+    tells = np.asarray(profile.any(axis=1))
+    position = np.concatenate([np.arange(k + t) for k, t in zip(lengths, tells, strict=True)])
+    begins = np.flatnonzero(position == 0)[tells]
+    real = np.ones(len(position), bool)
+    real[begins] = False
+    event = np.where(real, np.cumsum(real) - 1, 0)
+    rows = take(whole, event)
+    assert rows.moments is not None
     with torch.no_grad():
         vectors: np.ndarray = tower(Events(
-            torch.from_numpy(whole.items),
-            torch.from_numpy(signals(whole.actions, whole.shares)),
-            torch.from_numpy(gap_buckets(whole.gaps_s)),
-            torch.from_numpy(position), max(lengths),
+            torch.from_numpy(rows.items),
+            torch.from_numpy(signals(rows.actions, rows.shares)),
+            torch.from_numpy(gap_buckets(rows.gaps_s)),
+            torch.from_numpy(position), int(position.max()) + 1,
+            torch.from_numpy(rows_of(CONTEXT, config.context, rows.moments)),
+            torch.from_numpy(begins), torch.from_numpy(profile[tells]),
         )).numpy()  # fmt: skip
-    return vectors
+    return vectors[real]
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda f: "-".join(map(str, f.values())))
 def test_a_step_at_a_time_gives_the_vectors_of_the_whole_sequence(form: dict[str, Any]) -> None:
     config = Users(state="float32", inner=32, width=48, heads=3, layers=3, **form)
-    tower, lengths = trained(config), [1, 120, 7, 33]
+    tower, lengths = drawn(config), [1, 120, 7, 33]
     users, whole = stepped(config, tower), inputs(sum(lengths))
-    parallel = in_parallel(tower, whole, lengths)
-    for first, k in zip(np.cumsum([0, *lengths]), lengths, strict=False):
-        state = users.init(np.zeros((1, DIM), np.float32))
+    told = profiles(4)
+    parallel = in_parallel(tower, whole, lengths, told)
+    for i, (first, k) in enumerate(zip(np.cumsum([0, *lengths]), lengths, strict=False)):
+        state = users.init(told[[i]], np.zeros((1, DIM), np.float32))
         for row in range(first, first + k):
             state = users.step(state, take(whole, np.array([row])))
             assert np.abs(users.read_out(state)[0] - parallel[row]).max() < 1e-4
@@ -107,23 +143,23 @@ def test_what_is_too_large_for_a_half_becomes_the_largest() -> None:
 
 def test_a_state_of_half_the_bytes_gives_nearly_the_same_vectors() -> None:
     config = Users(state="float16")
-    tower, whole = trained(config), inputs(300)
+    tower, whole = drawn(config), inputs(300)
     users = stepped(config, tower)
-    state = users.init(np.zeros((1, DIM), np.float32))
+    state = users.init(new_profiles(1), np.zeros((1, DIM), np.float32))
     assert users.hidden == config.numbers / 2
     for row in range(300):
         state = users.step(state, take(whole, np.array([row])))
-    cosine = float(users.read_out(state)[0] @ in_parallel(tower, whole, [300])[-1])
+    cosine = float(users.read_out(state)[0] @ in_parallel(tower, whole, [300], new_profiles(1))[-1])
     assert cosine > 0.999
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda f: "-".join(map(str, f.values())))
 def test_a_batch_cut_anywhere_steps_to_the_same_bytes(form: dict[str, Any]) -> None:
     config = Users(**form)
-    users, rng = stepped(config, trained(config)), np.random.default_rng(1)
+    users, rng = stepped(config, drawn(config)), np.random.default_rng(1)
     n, people = 200, 60
     person, whole = rng.integers(0, people, n), inputs(n)
-    start = users.init(inputs(people, 5).items)
+    start = users.init(profiles(people), inputs(people, 5).items)
     for cuts in ([0, n], [0, 1, 2, n], [0, 63, 64, 129, n], list(range(n + 1))):
         state = start.copy()
         for a, b in itertools.pairwise(cuts):
@@ -139,7 +175,7 @@ def test_a_batch_cut_anywhere_steps_to_the_same_bytes(form: dict[str, Any]) -> N
 def test_who_else_is_in_the_batch_changes_nobody(n: int, random: object) -> None:
     order = np.arange(n)
     random.shuffle(order)  # type: ignore[attr-defined]
-    state, whole = USERS.init(inputs(n, 3).items), inputs(n, 4)
+    state, whole = USERS.init(profiles(n), inputs(n, 3).items), inputs(n, 4)
     after = USERS.step(state, whole)
     assert USERS.step(state[order], take(whole, order)).tobytes() == after[order].tobytes()
     assert USERS.read_out(after[order]).tobytes() == USERS.read_out(after)[order].tobytes()
@@ -148,9 +184,50 @@ def test_who_else_is_in_the_batch_changes_nobody(n: int, random: object) -> None
 def test_nobody_known_has_no_vector_and_interests_give_one() -> None:
     interests = np.zeros((2, DIM), np.float32)
     interests[1, 3] = 1
-    vectors = USERS.read_out(USERS.init(interests))
+    plain = stepped(Users(), drawn(Users()))
+    vectors = plain.read_out(plain.init(new_profiles(2), interests))
     assert not vectors[0].any()
     assert np.linalg.norm(vectors[1]) == pytest.approx(1, abs=1e-5)
+
+
+def test_who_told_something_begins_with_a_vector_and_who_differs_with_another() -> None:
+    told = new_profiles(4)
+    for i, likes in ((1, "cooking"), (2, "chess"), (3, "chess")):
+        tell(told[i], Profile("u", interests=(likes,)))
+    vectors = USERS.read_out(USERS.init(told, np.zeros((4, DIM), np.float32)))
+    assert not vectors[0].any()
+    assert np.abs(vectors[1] - vectors[2]).max() > 0.01
+    np.testing.assert_array_equal(vectors[2], vectors[3])
+
+
+@pytest.mark.parametrize("name", CONTEXT)
+def test_every_context_that_is_read_moves_the_state(name: str) -> None:
+    users = stepped(Users(context=(name,)), drawn(Users(context=(name,))))
+    told, other = (np.zeros(1, MOMENT) for _ in range(2))
+    for fields, (day, language, some) in ((told, (1, "de", 7)), (other, (2, "en", 8))):
+        fields["ts_ms"] = day * 90_000_000
+        fields["country"], fields["spoken"] = (pack_language(language),) * 2
+        fields["device"] = fields["connection"] = fields["surface"] = some
+    after = [
+        users.step(np.zeros((1, users.hidden), np.float32), replace(inputs(1), moments=moment))
+        for moment in (told, other, np.zeros(1, MOMENT))
+    ]
+    assert len({state.tobytes() for state in after}) == 3
+
+
+def test_a_tower_is_told_by_name_what_its_bundle_wants_and_is_not_there() -> None:
+    config = Users(context=("hour",))
+    weights = {name: p.detach().numpy() for name, p in drawn(config).named_parameters()}
+    forms = msgspec.json.encode(Towers(UserForm(context=("hour",)), ItemForm()))
+    with pytest.raises(ValueError, match=r"context 'weather' is not told here: there are hour"):
+        UserForm(context=("hour", "weather"))
+    found = Manifest("other", "two_tower", 2, DIM, 256, (), {})
+    files = {"towers.json": forms.replace(b'"hour"', b'"weather"'), "users.safetensors": b"",
+             "items.safetensors": b""}  # fmt: skip
+    with pytest.raises(BundleError, match=r"'other'.*'weather' is not told here"):
+        learned.load(found, files, ModelSettings())
+    with pytest.raises(ValueError, match="table of the context has 25 rows, its names have 677"):
+        RecurrentUsers(UserForm(context=("country",)), weights)
 
 
 def test_what_is_not_a_number_leaves_a_state_that_is() -> None:
@@ -216,5 +293,5 @@ def test_a_new_video_is_nearest_to_those_of_its_creator_and_words() -> None:
     assert not served.embed_texts(["", "nobodyeversaidthis"]).any()
 
 
-CONFIG = Users()
-USERS = stepped(CONFIG, trained(CONFIG))
+CONFIG = ALL
+USERS = stepped(CONFIG, drawn(CONFIG))

@@ -16,6 +16,7 @@ from contracts.errors import ConfigError, DatasetError
 from contracts.events import Action, Event, EventType
 from contracts.models import StepInputs
 from contracts.settings import ModelSettings
+from contracts.user_record import new_profiles
 from model_runtime import bundles
 from model_runtime.training.config import Data, Items, Kind, Loss, Optimiser, Training, Users, read
 from model_runtime.training.fitting import rate_share
@@ -107,14 +108,21 @@ def test_the_bundle_steps_to_the_ranks_that_training_measured(log: Path) -> None
     vectors = bundle.items.embed(found.videos)
     hits = []
     for asked in parts.test:
-        begins = people.offsets[np.searchsorted(people.offsets, asked, "right") - 1]
-        state = bundle.users.init(np.zeros((1, bundle.users.dim), np.float32))
+        i = int(np.searchsorted(people.offsets, asked, "right") - 1)
+        begins = people.offsets[i]
+        state = bundle.users.init(people.profile[[i]], np.zeros((1, bundle.users.dim), np.float32))
         for row in range(begins, asked):
             item = people.item[row]
             shown = vectors[[item]] if item >= 0 else np.zeros((1, bundle.users.dim), np.float32)
             state = bundle.users.step(
                 state,
-                StepInputs(shown, people.action[[row]], people.share[[row]], people.gap_s[[row]]),
+                StepInputs(
+                    shown,
+                    people.action[[row]],
+                    people.share[[row]],
+                    people.gap_s[[row]],
+                    people.moment[[row]],
+                ),
             )
         scores = vectors @ bundle.users.read_out(state)[0]
         target = people.item[asked]
@@ -141,7 +149,7 @@ def test_a_taste_is_learned(tmp_path: Path) -> None:
     bundle = bundles.load(ModelSettings(registry=str(store), bundle="small"))
     vectors, n = bundle.items.embed(clips), 30
     for taste in range(3):
-        state = bundle.users.init(np.zeros((1, 64), np.float32))
+        state = bundle.users.init(new_profiles(1), np.zeros((1, 64), np.float32))
         for clip in range(taste, n, 3):
             liked = StepInputs(
                 vectors[[clip]], np.array([Action.LIKE], np.uint8),

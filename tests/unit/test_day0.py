@@ -15,6 +15,7 @@ from contracts.errors import BadMessageError
 from contracts.events import Action
 from contracts.features import FEATURE_COLUMNS
 from contracts.models import F32, StepInputs
+from contracts.user_record import new_profiles
 from contracts.videos import Video
 from model_runtime.day0 import Day0
 from model_runtime.item_tower import HashedItems
@@ -316,7 +317,7 @@ def test_vectors_are_of_unit_length_and_nobody_known_is_zero(case: tuple[F32, St
 def test_three_complete_watches_of_a_category_put_its_videos_nearest(history: list[str]) -> None:
     videos, category = catalogue(400)
     vectors = BUNDLE.items.embed(videos)
-    state = BUNDLE.users.init(np.zeros((1, DIM), np.float32))
+    state = BUNDLE.users.init(new_profiles(1), np.zeros((1, DIM), np.float32))
     rng = np.random.default_rng(3)
     for name in [*history, "cooking", "cooking", "cooking"]:
         row = rng.choice(np.flatnonzero(category == CATEGORIES.index(name)))
@@ -365,7 +366,7 @@ def test_the_state_stays_bounded_and_a_long_absence_keeps_the_taste() -> None:
 
 def test_onboarding_interests_are_the_first_vector() -> None:
     interests = BUNDLE.items.embed_texts(["jazz"])
-    state = BUNDLE.users.init(interests)
+    state = BUNDLE.users.init(new_profiles(1), interests)
     assert state is not interests
     assert state.shape == (1, BUNDLE.users.hidden)
     np.testing.assert_allclose(BUNDLE.users.read_out(state), interests, atol=1e-6)
