@@ -126,7 +126,7 @@ def test_what_an_event_does_not_say_the_video_does(tmp_path: Path) -> None:
 
 
 @settings(max_examples=15)
-@given(st.permutations(range(40)), st.integers(1, 3))
+@given(st.permutations(range(40)), st.integers(1, 2))  # most events have to be new
 def test_neither_the_order_of_the_file_nor_repeats_change_a_sequence(
     tmp_path_factory: pytest.TempPathFactory, order: list[int], times: int
 ) -> None:
