@@ -1,134 +1,205 @@
 """Two bundles on the same simulated people: how long each is watched. It says nothing of real people.
 
-Each turn runs a whole sandbox twice, once with each bundle, on an empty log: the same clips, and viewers
-with the same hidden tastes and the same chance, who react to what they are served (a reaction depends on
-which clip it is, so from the first different page on the two lives differ). The next turn has other viewers
-of the same world, and the bundles in the other order. Judged by seconds watched a clip that was served; the
-interval draws viewers anew, each with both lives. A bundle that learned from these clips has to have
-learned from other viewers: `headrace data simulate --first 100000`.
+The engine's own fold, statistics, index and funnel in one process and on a clock of its own, so that no
+busy machine decides: viewers ask for a page of ten in turns, watch, and what they did is folded before they
+ask again. Both lives have the same clips, the same people with the same hidden tastes and the same chance
+(what a viewer does depends on the clip, so from the first different page on the lives differ). Judged by
+seconds watched a clip that was served, beside clips drawn at random; the interval draws viewers anew, each
+with both lives. A bundle that learned from these clips has to have learned from other viewers: `headrace
+data simulate --first 100000`.
 """
 
 import argparse
+import asyncio
 import os
 import sys
-import tempfile
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
+from random import Random
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bench._engine import until
+from api.funnel.funnel import Funnel
+from api.funnel.trace import Trace
+from api.viewer import Request, context_of
 from bench._report import Figure, progress, report
 from contracts.errors import HeadraceError
-from headrace import addresses
-from headrace.sandbox import Options, Sandbox
-from headrace.simulator import Plan, run
+from contracts.events import Event
+from contracts.funnel import Query
+from contracts.ids import hash64
+from contracts.models import Bundle
+from contracts.settings import Settings
+from headrace.datasets.simulated import events_of
+from headrace.environment import read_settings
+from headrace.offline_funnel import funnel_over
+from headrace.simulator.behaviour import react, seconds_watched
+from headrace.simulator.catalogue import Catalogue
+from headrace.simulator.plan import Plan
+from headrace.simulator.viewers import new_taste, new_viewer, profile
+from headrace.simulator.words import LANGUAGES
+from model_runtime import bundles
+from model_runtime.training.log import TOLERANCE_MS
+from model_runtime.training.stream_state import StreamState
+from operators.event_columns import RawMessages, columns_of
+from operators.nearness import embedding_of
+from operators.offsets import slot_key
 
 F64 = NDArray[np.float64]
 _DRAWS: Final = 2000
-_CLIPS, _SECONDS, _COMPLETE = 0, 1, 3  # columns of `headrace.simulator.quality.Slate.sums`
+_START_MS: Final = 1_700_000_000_000
+_TURN_MS: Final = 60_000  # between two pages of a viewer
+_CLIPS, _SECONDS, _COMPLETE, _RANDOM = range(4)
 
 
-@contextmanager
-def sandbox(bundle: str, registry: str | None) -> Iterator[str]:
-    """The URL of an engine that serves the bundle and knows nobody yet."""
-    environ = os.environ | {"HEADRACE_MODEL__BUNDLE": bundle}
-    if registry is not None:
-        environ["HEADRACE_MODEL__REGISTRY"] = registry
-    failed = list[BaseException]()
-    stop = threading.Event()
-    with tempfile.TemporaryDirectory(prefix="headrace-ab-") as folder:
-        box = Sandbox(Options(Path(folder), simulator=False), environ, lambda part, what: None)
+class Life:
+    """One world with one bundle, from the first page on."""
 
-        def live() -> None:
-            try:
-                box.run(stop)
-            except BaseException as e:
-                failed.append(e)
+    def __init__(self, bundle: Bundle, settings: Settings, plan: Plan) -> None:
+        self._bundle, self._plan, self._now_ms, self._folded = bundle, plan, _START_MS, 0
+        self._catalogue = Catalogue(plan.seed, plan.creators)
+        videos = []
+        for _ in range(plan.videos):
+            traits, video = self._catalogue.make(_START_MS, age_days=20)
+            self._catalogue.add(traits)
+            videos.append(video)
+        numbers = range(plan.first, plan.first + plan.viewers)
+        self._chances = [plan.rng("viewer", number) for number in numbers]
+        self._random = [plan.rng("random", number) for number in numbers]
+        self._viewers = [new_viewer(*both) for both in zip(self._chances, numbers, strict=True)]
+        creators = tuple(creator.creator_id for creator in self._catalogue.creators)
+        self._tastes = [
+            new_taste(chance, viewer.language, creators)
+            for chance, viewer in zip(self._chances, self._viewers, strict=True)
+        ]
+        users = [viewer.user_id for viewer in self._viewers]
+        self._state = StreamState(bundle, users, videos, len(videos), settings)
+        self._name = dict(zip(self._state.ids.tolist(), (v.video_id for v in videos), strict=True))
+        self._place = {int(video): i for i, video in enumerate(self._state.ids.tolist())}
+        for i, (viewer, taste) in enumerate(zip(self._viewers, self._tastes, strict=True)):
+            self._state.tell(i, profile(viewer, taste, _START_MS))
+        self._funnel: Funnel = funnel_over(self._state, settings)
+        self.sums = np.zeros((plan.viewers, 4))
 
-        thread = threading.Thread(target=live)
-        thread.start()
-        try:
-            until(
-                lambda: bool(failed) or (Path(folder) / addresses.FILE).exists(), 240, "the sandbox"
-            )
-            if failed:
-                raise HeadraceError(f"the sandbox did not start: {failed[0]}")
-            yield addresses.read(Path(folder)).api
-        finally:
-            stop.set()
-            thread.join()
+    def turn(self) -> None:
+        """A page for everybody; statistics are as fresh as the turn before."""
+        self._state.flush()
+        catalog = self._state.catalog
+        self._state.board.refresh(
+            self._now_ms, lambda ids: catalog.columns(catalog.rows_of(ids))["category"]
+        )
+        for who in range(len(self._viewers)):
+            at_ms = self._now_ms + who
+            page = asyncio.run(self._page(who, at_ms))
+            shown = np.array([self._place[video] for video in page.tolist()], np.intp)
+            events = list(self._watched(who, [self._name[video] for video in page.tolist()], at_ms))
+            at = np.full(len(shown), at_ms)
+            self._state.show(np.full(len(shown), who, np.intp), shown, at)
+            self._fold(who, events)
+        self._now_ms += _TURN_MS
+
+    async def _page(self, who: int, at_ms: int) -> NDArray[np.int64]:
+        viewer, state = self._viewers[who], self._state.records[who]
+        request_id = f"{at_ms}-{who}"
+        asked = Request(
+            country=viewer.country, language=LANGUAGES[viewer.language], device=viewer.device
+        )
+        trace = Trace()
+        served = await self._funnel.run(
+            Query(
+                request_id, viewer.user_id, at_ms, limit=10, state=state,
+                embedding=embedding_of(state, self._bundle),
+                seed=hash64(request_id) & 0x7FFF_FFFF_FFFF_FFFF, **context_of(state, asked),
+            ),
+            trace,
+        )  # fmt: skip
+        if trace.failed:
+            raise HeadraceError(f"a part of the funnel failed: {', '.join(trace.failed)}")
+        return served.page.ids
+
+    def _watched(self, who: int, page: Sequence[str], at_ms: int) -> list[Event]:
+        out = list[Event]()
+        for video in page:
+            traits = self._catalogue.get(video)
+            assert traits is not None
+            reaction = react(self._chances[who], self._tastes[who], traits)
+            other = self._other(self._random[who], who)
+            chance = react(self._random[who], self._tastes[who], other)
+            seconds = seconds_watched(reaction, traits), seconds_watched(chance, other)
+            self.sums[who] += (1, seconds[0], reaction.complete, seconds[1])
+            out += events_of(self._viewers[who], traits, reaction, at_ms)
+        # Told at once: a page is watched before the next turn begins.
+        return [msgspec.structs.replace(event, timestamp=at_ms) for event in out]
+
+    def _other(self, rng: Random, who: int) -> Any:
+        viewer, published = self._viewers[who], self._catalogue.published
+        while True:
+            traits = published[rng.randrange(len(published))]
+            if traits.allowed(viewer.country, viewer.age):
+                return traits
+
+    def _fold(self, who: int, events: Sequence[Event]) -> None:
+        n, nothing = len(events), [None] * len(events)
+        offsets = np.arange(self._folded, self._folded + n)
+        arrived = np.array([event.timestamp for event in events], np.int64)
+        slots = np.full(n, slot_key(0, "events", 0), np.int64)
+        raw = RawMessages(nothing, nothing, slots, offsets, arrived)
+        rows = columns_of(events, raw, TOLERANCE_MS).rows
+        rows["user"] = who
+        self._state.fold(rows)
+        self._folded += n
 
 
-def lived(bundle: str, said: argparse.Namespace, plan: Plan) -> dict[str, Any]:
-    """The figures of one life with one bundle."""
-    progress(f"viewers from {plan.first} with {bundle}")
-    with sandbox(bundle, said.registry) as url:
-        return run(url, plan)
-
-
-def ratio(one: F64, other: F64, column: int) -> tuple[float, float, float]:
-    """Of the means a clip, with the central 95 % over viewers: rows (n, 5) of the same people."""
-    rng = np.random.default_rng(0)
-    n = len(one)
+def ratio(one: F64, other: F64) -> tuple[float, float, float]:
+    """Of two (n, 2) sums and counts of the same people: of their means, and its central 95 %."""
+    rng, n = np.random.default_rng(0), len(one)
     drawn = np.concatenate([np.ones((1, n)), rng.multinomial(n, np.full(n, 1 / n), size=_DRAWS)])
-    mean = [(drawn @ rows[:, column]) / (drawn @ rows[:, _CLIPS]) for rows in (one, other)]
-    ratios = mean[0] / mean[1]
+    means = [(drawn @ rows[:, 0]) / (drawn @ rows[:, 1]) for rows in (one, other)]
+    ratios = means[0] / means[1]
     low, high = np.quantile(ratios[1:], (0.025, 0.975))
     return float(ratios[0]), float(low), float(high)
 
 
-def figures_of(bundles: Sequence[str], lives: dict[str, list[dict[str, Any]]]) -> list[Figure]:
-    """The table; the last bundle is held against the first."""
-    was, now = (np.concatenate([np.array(f["by_viewer"]) for f in lives[b]]) for b in bundles)
-    there = (was[:, _CLIPS] > 0) & (now[:, _CLIPS] > 0)
+def figures_of(names: Sequence[str], lives: Sequence[Life]) -> list[Figure]:
+    """The last bundle against the first, and each against clips drawn at random."""
+    sums = [life.sums for life in lives]
     out = []
-    for what, column in (("watched a clip", _SECONDS), ("completed", _COMPLETE)):
-        value, low, high = ratio(now[there], was[there], column)
-        means = [rows[there, column].sum() / rows[there, _CLIPS].sum() for rows in (was, now)]
-        unit = "s" if column == _SECONDS else "share"
-        name = f"{what}: {bundles[1]} ({value:.3f}x, {low:.3f} to {high:.3f})"
-        out.append(Figure(name, means[1], unit, means[0], bundles[0], more=True))
-    for bundle in bundles:
-        rungs = sum((np.array([f["rungs"].get("full", 0), sum(f["rungs"].values())])
-                     for f in lives[bundle]), np.zeros(2))  # fmt: skip
-        errors = sum(sum(f["errors"].values()) for f in lives[bundle])
-        out += [
-            Figure(f"{bundle}: pages from the full rung", rungs[0] / rungs[1], "share", more=True),
-            Figure(f"{bundle}: pages", float(rungs[1]), ""),
-            Figure(f"{bundle}: errors", errors, "", must=0),
-        ]
+    for what, column, unit in (
+        ("watched", _SECONDS, "s a clip"),
+        ("completed", _COMPLETE, "share"),
+    ):
+        value, low, high = ratio(sums[1][:, [column, _CLIPS]], sums[0][:, [column, _CLIPS]])
+        was, now = (s[:, column].sum() / s[:, _CLIPS].sum() for s in sums)
+        name = f"{names[1]}: {what} ({value:.3f}x, {low:.3f} to {high:.3f})"
+        out.append(Figure(name, now, unit, was, names[0], more=True))
+    for name, s in zip(names, sums, strict=True):
+        value, low, high = ratio(s[:, [_SECONDS, _CLIPS]], s[:, [_RANDOM, _CLIPS]])
+        told = f"{name}: against clips by lot ({low:.3f} to {high:.3f})"
+        out.append(Figure(told, value, "x", more=True))
     return out
 
 
 def main(arguments: Sequence[str] = ()) -> None:
-    """Live, compare, print the table, write bench/out/ab.json."""
+    """Live both lives, compare, print the table, write bench/out/ab.json."""
     parser = argparse.ArgumentParser(prog="bench.ab", description=__doc__)
-    parser.add_argument("bundle", help="of the registry")
+    parser.add_argument("bundle", help="of the registry, HEADRACE_MODEL__REGISTRY")
     parser.add_argument("--against", default="day0")
-    parser.add_argument("--registry", default=os.environ.get("HEADRACE_MODEL__REGISTRY"))
-    parser.add_argument("--turns", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=60, help="of each life")
-    parser.add_argument("--viewers", type=int, default=100)
+    parser.add_argument("--viewers", type=int, default=200)
     parser.add_argument("--videos", type=int, default=2000)
-    parser.add_argument("--rate", type=float, default=10, help="feeds a second")
+    parser.add_argument("--pages", type=int, default=12, help="of each viewer, ten clips each")
     parser.add_argument("--seed", type=int, default=7, help="of the world")
     said = parser.parse_args(arguments)
-    bundles = (said.against, said.bundle)
-    lives: dict[str, list[dict[str, Any]]] = {name: [] for name in bundles}
-    for turn in range(said.turns):
-        plan = Plan(
-            said.viewers, said.videos, said.rate, publish_rate=0.5, seconds=said.seconds,
-            seed=said.seed, first=turn * said.viewers,
-        )  # fmt: skip
-        for name in bundles[:: 1 if turn % 2 == 0 else -1]:
-            lives[name].append(lived(name, said, plan))
-    figures = figures_of(bundles, lives)
-    title = f"{said.turns * said.viewers} simulated viewers, {said.seconds:g} s with each bundle"
+    settings = read_settings(os.environ)
+    plan = Plan(said.viewers, said.videos, seed=said.seed)
+    names = (said.against, said.bundle)
+    lives = [Life(bundles.load(settings.model, name), settings, plan) for name in names]
+    for page in range(said.pages):
+        progress(f"page {page + 1} of {said.pages}")
+        for life in lives:
+            life.turn()
+    figures = figures_of(names, lives)
+    title = f"{said.viewers} simulated viewers, {said.pages} pages with each bundle"
     report("ab", title, figures, figures[0].what)
 
 

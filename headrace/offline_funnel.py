@@ -28,6 +28,7 @@ from model_runtime.evaluation.folded import FoldedLog, shown_in
 from model_runtime.evaluation.queries import Queries
 from model_runtime.evaluation.ranking import Recommender
 from model_runtime.evaluation.world import World
+from model_runtime.training.stream_state import StreamState
 from operators.nearness import embedding_of
 
 _PATIENCE_S: Final = 60.0  # no deadline cuts an evaluation short
@@ -52,6 +53,21 @@ class _Nowhere:
         raise UnavailableError("an evaluation publishes nothing")
 
 
+def funnel_over(state: StreamState, settings: Settings) -> Funnel:
+    """The feed's funnel over folds in memory, with every video of the catalog in its index."""
+    index = LiveIndex(state.bundle.items.dim, settings.index)
+    rows = state.catalog.rows_of(state.ids)
+    index.upsert(state.ids[rows >= 0], state.catalog.vectors(rows[rows >= 0]))
+    while index.maintain():
+        pass
+    nowhere = _Nowhere()
+    deps = Dependencies(
+        settings, state.bundle, state.catalog, index, state.board, nowhere, nowhere,
+        lambda: (True, ""), lambda: 0,
+    )  # fmt: skip
+    return Funnel(home.home(deps), _PATIENCE_S)
+
+
 class OfflineFunnel:
     """The feed as a recommender: its page and reserve in order, everything else behind them.
 
@@ -70,17 +86,7 @@ class OfflineFunnel:
         self._folded = FoldedLog(log, self._bundle, self._settings, shown)
         state = self._folded.state
         self._place = {int(video): i for i, video in enumerate(state.ids.tolist())}
-        index = LiveIndex(self._bundle.items.dim, self._settings.index)
-        ids = state.ids[: log.published]
-        index.upsert(ids, state.catalog.vectors(state.catalog.rows_of(ids)))
-        while index.maintain():
-            pass
-        nowhere = _Nowhere()
-        self._deps = Dependencies(
-            self._settings, self._bundle, state.catalog, index, state.board, nowhere,
-            nowhere, lambda: (True, ""), lambda: 0,
-        )  # fmt: skip
-        self._funnel = Funnel(home.home(self._deps), _PATIENCE_S)
+        self._funnel = funnel_over(state, self._settings)
 
     def scores(self, queries: Queries) -> NDArray[np.float32]:
         """(q, m): minus the place on page and reserve, NaN for what the funnel did not find."""

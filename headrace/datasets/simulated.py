@@ -86,7 +86,7 @@ class Simulated:
                     break
                 clip = unseen.pop()
                 reaction = react(rng, taste, clip)
-                yield from _events(viewer, clip, reaction, now_ms)
+                yield from events_of(viewer, clip, reaction, now_ms)
                 now_ms += _PASSED_MS + round(reaction.share * clip.seconds * 1000)
             pages += 1
             if viewer.drifts and rng.random() < _DRIFTS:
@@ -95,7 +95,7 @@ class Simulated:
                 now_ms += round(rng.expovariate(1 / _BETWEEN_H) * _HOUR_MS)
 
 
-def _events(viewer: Viewer, clip: Traits, reaction: Reaction, at_ms: int) -> Iterator[Event]:
+def events_of(viewer: Viewer, clip: Traits, reaction: Reaction, at_ms: int) -> Iterator[Event]:
     """What a viewer did with a clip, told when the clip is left."""
     left_ms = at_ms + round(reaction.share * clip.seconds * 1000)
 
