@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from bench.staleness import kept, picture
 from contracts.engine_records import Impression
 from contracts.errors import ConfigError, DatasetError
 from headrace.cli import app
@@ -52,6 +53,9 @@ def test_a_log_becomes_a_report_with_every_part(tmp_path: Path) -> None:
     assert [head.name for head in found.heads["day0"]][:2] == ["p_click", "p_complete"]
     assert [len(curve.points) for curve in found.staleness] == [7, 7]
     assert found.staleness[0].name == "bundle day0"
+    marks = kept(found.staleness[0])
+    assert marks[0].mean == marks[0].low == marks[0].high == 1
+    assert len(ElementTree.fromstring(picture({"a log": marks}))) > 7
     page = (tmp_path / "out" / "report.html").read_text()
     for name in names:
         assert name in page
