@@ -16,8 +16,9 @@ from contracts.engine_records import Impression
 from contracts.errors import ConfigError, DatasetError
 from headrace.cli import app
 from headrace.commands.shared import TRAINING, require
+from model_runtime.evaluation.bootstrap import Estimate
 from model_runtime.evaluation.report.svg import Mark, bars, lines, nice_ticks
-from model_runtime.evaluation.results import Results
+from model_runtime.evaluation.results import Point, Results, Staleness
 from model_runtime.training.layout import About
 from tests.training.logs import START_MS, events, videos, written
 
@@ -53,9 +54,6 @@ def test_a_log_becomes_a_report_with_every_part(tmp_path: Path) -> None:
     assert [head.name for head in found.heads["day0"]][:2] == ["p_click", "p_complete"]
     assert [len(curve.points) for curve in found.staleness] == [7, 7]
     assert found.staleness[0].name == "bundle day0"
-    marks = kept(found.staleness[0])
-    assert marks[0].mean == marks[0].low == marks[0].high == 1
-    assert len(ElementTree.fromstring(picture({"a log": marks}))) > 7
     page = (tmp_path / "out" / "report.html").read_text()
     for name in names:
         assert name in page
@@ -98,3 +96,17 @@ def test_a_chart_of_anything_is_well_formed(values: list[tuple[str, float]]) -> 
     marks = [Mark(label, v, v * 0.9, v * 1.1, strong=v > 0.5, faint=v < 0.1) for label, v in values]
     ElementTree.fromstring(bars(marks))
     ElementTree.fromstring(lines({"a & b": marks, "c": marks[:1]}, "<x>"))
+
+
+def test_what_a_late_state_keeps_is_told_as_a_share_of_the_whole() -> None:
+    whole, late = Estimate(0.2, 0.1, 0.3), Estimate(0.15, 0.1, 0.2)
+    met = [
+        Point("0 s", 50, whole, whole, whole),
+        Point("1 day", 50, late, late, late, "changes 0.1% of the states: this log cannot show it"),
+    ]
+    lost = [Estimate(0, 0, 0), Estimate(-0.05, -0.08, 0.02)]
+    marks = kept(Staleness("bundle b", {}, 0.0, met, met, [0.0, 0.001], lost))
+    assert [m.mean for m in marks] == pytest.approx([1, 0.75])
+    assert (marks[1].low, marks[1].high) == pytest.approx((0.6, 1.1))
+    assert [m.faint for m in marks] == [False, True]
+    ElementTree.fromstring(picture({"a <log>": marks}))
