@@ -170,12 +170,14 @@ def with_ranker(
 def _moments(config: Training, log: Log, shown: Shown) -> tuple[int, ...]:
     """When begins what the ranker learns from, its validation, its test.
 
-    On towers of this run the first is where those stop learning; else there is no such moment.
+    On towers of this run the others are those of the towers too, and the first is where those stop
+    learning, if they leave anything.
     """
     kept, left = config.data.kept, config.left_to_ranker
-    if left:
-        return moments(log.rows["ts_ms"], kept + left, kept, kept / 2)
-    return 0, *moments(shown.at_ms, kept, kept / 2)
+    if config.rank and config.rank.towers:
+        return 0, *moments(shown.at_ms, kept, kept / 2)
+    times = log.rows["ts_ms"]
+    return moments(times, kept + left)[0] if left else 0, *moments(times, kept, kept / 2)
 
 
 def _folder(path: Path, config: Training, rank: Rank, towers: Files) -> Path:

@@ -59,7 +59,7 @@ def train(config: Training, beside: Path, watch: Watch, further: bool = True) ->
     if config.threads:
         torch.set_num_threads(config.threads)
     watch.stage("reading the log")
-    rank, heads = config.rank, None
+    rank, heads = config.ranker, None
     given = read_towers(rank.towers, config.name, beside) if rank and rank.towers else None
     source = beside / config.data.folder
     log = read_log(source)

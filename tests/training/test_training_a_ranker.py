@@ -240,7 +240,7 @@ def test_one_configuration_trains_towers_and_ranker_into_one_bundle(tmp_path: Pa
 
 def test_its_ranker_was_trained_on_what_its_towers_make_of_the_log(tmp_path: Path) -> None:
     """The bundle as it serves gives the columns that the ranker's encoder was cut by."""
-    train(read(a_run(tmp_path, TOWERS_TOML)), tmp_path, Nobody())
+    train(read(a_run(tmp_path, TOWERS_TOML, "own = 0.3")), tmp_path, Nobody())
     bundle = bundles.load(ModelSettings(registry=str(tmp_path / "runs/r/bundle")), "r")
     assert isinstance(bundle.ranker, LearnedRanker)
     log = read_log(tmp_path / "log")
@@ -250,6 +250,13 @@ def test_its_ranker_was_trained_on_what_its_towers_make_of_the_log(tmp_path: Pat
     encoder = fit_encoder(parts[0], bundle.ranker.form, 5)
     np.testing.assert_array_equal(encoder.edges, bundle.ranker.encode.edges)
     assert examples.columns["cosine"].std() > 0
+
+
+def test_a_ranker_reads_no_cosine_of_towers_that_know_its_events_by_heart(tmp_path: Path) -> None:
+    for rank, read_it in (("", False), ("own = 0.3", True), ('towers = "day0"', True)):
+        ranker = read(a_run(tmp_path, TOWERS_TOML, rank)).ranker
+        assert ranker is not None
+        assert ("cosine" in ranker.form.features) == read_it
 
 
 def test_the_towers_learned_nothing_of_what_the_ranker_learns_from(tmp_path: Path) -> None:
@@ -334,7 +341,7 @@ def test_a_setting_that_is_unknown_or_impossible_is_named(tmp_path: Path) -> Non
         ("[rank]\nplaec = []", "plaec"),
         ("kept = 2.0", "kept"),
         ('[rank.form]\nnumbers = ["moon_phase"]', "moon_phase"),
-        ("refit = true\n[rank]", "data.refit"),
+        ("refit = true\n[rank]\nown = 0.2", "data.refit"),
         ("kept = 0.5\n[rank]\nown = 0.5", "less than a tenth"),
         ('split = "last"\n[rank]', 'data.split = "time"'),
     ):
