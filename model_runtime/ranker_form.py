@@ -17,7 +17,8 @@ NUMBERS: Final = (
 )
 CROSSES: Final = (
     ("viewer_country", "language"), ("viewer_language", "language"), ("hour", "category"),
-    ("viewer_device", "duration_ms"), ("category", "duration_ms"),
+    ("viewer_device", "duration_ms"), ("category", "duration_ms"), ("surface", "duration_ms"),
+    ("surface", "category"),
 )  # fmt: skip
 PROBABILITIES: Final = ("p_click", "p_complete", "p_like", "p_skip", "p_not_interested")
 _KNOWN: Final = {spec.name: spec for spec in (*VIDEO_COLUMNS, *FEATURE_COLUMNS)}

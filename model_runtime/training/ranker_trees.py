@@ -44,8 +44,8 @@ def table(rows: Rows, form: RankerForm, learned: Rows, place: bool) -> Table:
             columns[one] = _coded(*pair)
             named.append(one)
     if place:
-        columns |= {"position": rows.place.position, "surface": rows.place.surface}
-        named.append("surface")
+        columns |= {"position": rows.place.position, "place": rows.place.surface}
+        named.append("place")
     return Table(np.stack(list(columns.values()), axis=1).astype(np.float64), list(columns), named)
 
 
