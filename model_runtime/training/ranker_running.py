@@ -147,7 +147,7 @@ def fingerprint(rows: Rows) -> dict[str, Any]:
 
 def _training(config: Training, rank: Rank, made: Manifest) -> dict[str, Any]:
     """What the bundle says of its training: of towers from elsewhere, what they said themselves."""
-    told: dict[str, Any] = msgspec.to_builtins(config)
+    told: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(config))
     if not rank.towers:
         return told
     own = {"name": config.name, "seed": config.seed, "data": told["data"]}

@@ -108,7 +108,7 @@ def drafted(
     users = {name: p.detach().cpu().numpy() for name, p in model.users.named_parameters()}
     return learned.drafted(
         bundle, towers, users, weights_of(model.items),
-        training=msgspec.to_builtins(config), data=data, metrics=metrics,
+        training=msgspec.json.decode(msgspec.json.encode(config)), data=data, metrics=metrics,
     )  # fmt: skip
 
 
