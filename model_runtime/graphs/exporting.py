@@ -1,6 +1,7 @@
 """Writing the graphs of a bundle: a model repository as Triton lays one out.
 
 <folder>/user_step/1/model.onnx
+<folder>/user_begin/1/model.onnx    where the user tower reads what people told of themselves
 <folder>/item_tower/1/model.onnx
 <folder>/ranker/1/model.onnx
 
@@ -41,6 +42,8 @@ def graphs_of(found: Manifest, files: Mapping[str, bytes]) -> dict[str, ModelPro
         towers, users, items = learned.read(found, files)
         form = {"form": msgspec.json.encode(towers).decode()}
         out[user_step.NAME] = user_step.user_step(towers.users, users, about | form)
+        if towers.users.profile:
+            out[user_step.BEGIN] = user_step.user_begin(towers.users, users, about | form)
         out[item_tower.NAME] = item_tower.item_tower(towers.items, items, about | form)
     if learned_ranker := ranker_files.read(found.id, files):
         form = {"form": msgspec.json.encode(learned_ranker[0]).decode()}

@@ -1,6 +1,6 @@
 """Weights of a bundle, and which of them a graph has taken: one that is left over would be lost."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -25,13 +25,13 @@ class Taken:
     def __contains__(self, name: str) -> bool:
         return name in self._weights
 
-    def all_of(self, graph: str) -> None:
-        """Nothing may be left.
+    def all_of(self, graph: str, besides: Sequence[str] = ()) -> None:
+        """Nothing may be left, but what another graph of the same weights takes.
 
         Raises:
             BundleError: something is; with its name.
         """
-        if self._left:
+        if left := self._left.difference(besides):
             raise BundleError(
-                f"{graph}: the graph has no place for the weights {', '.join(sorted(self._left))}"
+                f"{graph}: the graph has no place for the weights {', '.join(sorted(left))}"
             )

@@ -13,8 +13,10 @@ from model_runtime.graphs.graph import Graph, Value
 from model_runtime.graphs.layers import BLOCKS, CELLS, linear, norm, silu, some, unit
 from model_runtime.graphs.taken import Taken
 from model_runtime.signals import GAPS, SHARES
+from model_runtime.told import CONTEXT, PROFILE, rows_needed
 
 NAME: Final = "user_step"
+BEGIN: Final = "user_begin"
 _LARGEST_HALF: Final = np.float32(65504)
 _ZERO: Final = np.float32(0)
 
@@ -23,34 +25,72 @@ def user_step(form: UserForm, weights: Mapping[str, F32], about: dict[str, str])
     """The graph of `RecurrentUsers.step` and `read_out`.
 
     Inputs are `state` (n, numbers) in the precision in which a record holds it, and the fields of
-    `StepInputs` under their names; outputs are `next_state`, as `state`, and `vector` (n, d). Whoever
-    did nothing yet has a state of zeros; interests are a first event of no action.
+    `StepInputs` under their names, `context` (n, k) as rows of its table (`told.rows_of`) where the form
+    names any; outputs are `next_state`, as `state`, and `vector` (n, d). Whoever did nothing and told
+    nothing has a state of zeros; see `user_begin` for what they told. Where the form names nothing of a
+    profile, interests are a first event of no action.
 
     Raises:
         BundleError: the tower has weights that the graph has no place for.
         KeyError: it lacks one.
     """
     w, g = Taken(weights), Graph(NAME)
-    dim = w["item.weight"].shape[1]
-    held = np.float16 if form.state == "float16" else np.float32
-    state = g.input("state", held, form.numbers).cast(np.float32)
-    after = _rounded(_after(form, w, state, _stream(w, g, dim)), held)
-    x = norm(w, "norm", after.cast(np.float32).columns(0, form.inner))
-    vector = unit(linear(w, "head", BLOCKS[form.block](w, "block", x)))
-    g.output("next_state", after, held, form.numbers)
-    g.output("vector", vector * some(after.cast(np.float32)), np.float32, dim)
-    w.all_of(NAME)
+    state = g.input("state", _held(form), form.numbers).cast(np.float32)
+    _finish(form, w, _after(form, w, state, _stream(form, w, g)))
+    w.all_of(NAME, besides=("profile",))
     return g.model(about)
 
 
-def _stream(w: Taken, g: Graph, dim: int) -> Value:
+def user_begin(form: UserForm, weights: Mapping[str, F32], about: dict[str, str]) -> ModelProto:
+    """The graph of `RecurrentUsers.init` for a form that reads a profile: what people told of themselves.
+
+    Input is `profile` (n, k), rows of its table (`told.rows_of`); outputs are as of `user_step`. It is
+    meant for those who told something: without any row that training met there is no state to begin with.
+
+    Raises:
+        KeyError: the tower lacks a weight.
+    """
+    w, g = Taken(weights), Graph(BEGIN)
+    x = _told(w, g, "profile", rows_needed(PROFILE, form.profile))
+    nothing = x.columns(0, 1) * _ZERO @ np.zeros((1, form.numbers), np.float32)
+    _finish(form, w, _after(form, w, nothing, x))
+    return g.model(about)
+
+
+def _held(form: UserForm) -> type[np.floating]:
+    return np.float16 if form.state == "float16" else np.float32
+
+
+def _finish(form: UserForm, w: Taken, numbers: Value) -> None:
+    """The outputs: the state as a record holds it, and the vector that is read out of it."""
+    g, dim = numbers.graph, w["item.weight"].shape[1]
+    after = _rounded(numbers, _held(form))
+    x = norm(w, "norm", after.cast(np.float32).columns(0, form.inner))
+    vector = unit(linear(w, "head", BLOCKS[form.block](w, "block", x)))
+    g.output("next_state", after, _held(form), form.numbers)
+    g.output("vector", vector * some(after.cast(np.float32)), np.float32, dim)
+
+
+def _stream(form: UserForm, w: Taken, g: Graph) -> Value:
     """(n, inner) what the first layer sees of the event."""
-    items = g.input("items", np.float32, dim)
+    items = g.input("items", np.float32, w["item.weight"].shape[1])
     which = _signals(g.input("actions", np.uint8), g.input("shares", np.float32))
     gap = _gap_buckets(g.input("gaps_s", np.float32))
     x = linear(w, "item", g("Where", items.finite(), items, _ZERO))
     x = x * g("Gather", 1 + w["signal_scale"], which)
-    return x + g("Gather", w["signal"], which) + g("Gather", w["gap"], gap)
+    x = x + g("Gather", w["signal"], which) + g("Gather", w["gap"], gap)
+    if form.context:
+        x = x + _told(w, g, "context", rows_needed(CONTEXT, form.context))
+    return x
+
+
+def _told(w: Taken, g: Graph, name: str, rows: int) -> Value:
+    """(n, inner) sums of rows of a table of what is told; row 0 says nothing."""
+    table = np.array(w[name])
+    if len(table) != rows:
+        raise ValueError(f"the table of the {name} has {len(table)} rows, its names have {rows}")
+    table[0] = 0
+    return g("Gather", table, g.input(name, np.int64, "k")).summed(1)
 
 
 def _signals(actions: Value, shares: Value) -> Value:

@@ -7,6 +7,7 @@ halves one step of the last place, since a sum that differs in its seventh digit
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import torch
 from typer.testing import CliRunner
 
 from contracts.errors import BundleError
-from contracts.models import StepInputs
+from contracts.models import MOMENT, StepInputs
 from contracts.settings import ModelSettings
 from contracts.user_record import new_profiles
 from contracts.videos import Video
@@ -29,13 +30,14 @@ from model_runtime.graphs import exporting
 from model_runtime.graphs.item_inputs import item_inputs
 from model_runtime.graphs.item_tower import item_tower
 from model_runtime.graphs.ranker import ranker
-from model_runtime.graphs.user_step import user_step
+from model_runtime.graphs.user_step import user_begin, user_step
 from model_runtime.learned import Towers
 from model_runtime.learned_items import LearnedItems
 from model_runtime.learned_ranker import LearnedRanker
 from model_runtime.manifest import Manifest
 from model_runtime.ranker_form import RankerForm
 from model_runtime.recurrent_users import RecurrentUsers
+from model_runtime.told import CONTEXT, PROFILE, rows_of
 from model_runtime.training.config import Items, Users
 from model_runtime.training.item_tower import ItemTower, weights_of
 from model_runtime.training.ranker_result import uncalibrated
@@ -141,6 +143,31 @@ def test_the_user_step_is_the_engines(form: UserForm, n: int) -> None:
     np.testing.assert_allclose(said["next_state"], expected, rtol=tolerance, atol=2e-5)
     apart = np.abs(said["vector"] - users.read_out(after)).max()
     assert apart < (1e-3 if form.state == "float16" else 2e-5)
+
+
+TELLING = UserForm(context=("hour", "country", "device"), profile=("interests", "age", "language"))
+
+
+@pytest.mark.parametrize("n", [1, 32, 500])
+def test_what_is_told_is_told_to_the_graphs_too(n: int) -> None:
+    weights, rng = user_weights(TELLING), np.random.default_rng(n)
+    users, profiles = RecurrentUsers(TELLING, weights), new_profiles(n)
+    profiles["age"][1::2] = rng.integers(10, 80, n // 2)
+    profiles["interests"][1::2] = rng.integers(1, 2**31, profiles["interests"][1::2].shape)
+    moments = np.zeros(n, MOMENT)
+    moments["ts_ms"] = rng.integers(0, 2**40, n)
+    moments["device"] = rng.integers(0, 3, n)
+    state = users.init(profiles, np.zeros((n, DIM), np.float32))
+    began = run(
+        user_begin(TELLING, weights, {}),
+        {"profile": rows_of(PROFILE, TELLING.profile, profiles)},
+    )
+    one = replace(events(n), moments=moments)
+    expected = step_inputs(TELLING, state, one)["state"][1::2]
+    np.testing.assert_allclose(began["next_state"][1::2], expected, rtol=1e-3, atol=2e-5)
+    rows = {"context": rows_of(CONTEXT, TELLING.context, moments)}
+    said = run(user_step(TELLING, weights, {}), step_inputs(TELLING, state, one) | rows)
+    assert np.abs(said["vector"] - users.read_out(users.step(state, one))).max() < 1e-3
 
 
 def test_a_long_history_through_the_graph_ends_where_the_engine_ends() -> None:
