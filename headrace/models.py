@@ -145,6 +145,8 @@ def export(settings: Settings, bundle: str, folder: Path) -> "list[Graph]":
     """
     from model_runtime.graphs.exporting import graphs_of, write
 
+    if bundle == day0.ID:
+        raise BundleError(f"nothing of bundle {bundle!r} was learned: there is no graph to write")
     source = Path(bundle).resolve()
     if source.is_dir():
         read = manifest.read(Store(source.parent), source.name, renamed=True)
