@@ -2,10 +2,10 @@
 
 Apache Kafka, Redis, the three flows and `headrace serve` run as in production. Three generators load
 them from outside: events into Kafka, videos and profiles that come, change and go, feeds over HTTP.
-Everything is sampled about once a second. After a warm-up, as long as a video or a
-viewer stays, every series is judged by a robust slope
-(`bench.soak.series`), and the promises by all that was measured; then the load ends, and every event
-has to be accounted for. The status is 1 if something grows or a promise is broken.
+Everything is sampled about once a second. After a warm-up, until whoever and whatever was there at
+the start has gone and expired, every series is judged by a robust slope (`bench.soak.series`), and the
+promises by all that was measured; then the load ends, and every event has to be accounted for. The
+status is 1 if something grows or a promise is broken.
 
 Viewers who went expire soon, and the tables of the statistics are just large enough (both are settings
 of the run), so that every bound is reached while somebody looks. Redis is judged per viewer; Kafka keeps
@@ -72,14 +72,14 @@ def _options() -> argparse.Namespace:
     add("--churn", type=float, default=30.0, help="videos published, changed and removed a second")
     add("--viewers", type=int, default=20_000, help="there at a time")
     add("--arrivals", type=float, default=60.0, help="viewers who come, and go, a second")
-    add("--warm-up", type=float, default=None, help="seconds; until nobody of the start is there")
+    add("--warm-up", type=float, default=None, help="seconds; until nothing of the start is kept")
     options = parser.parse_args()
     if min(options.minutes, options.rate, options.feeds, options.churn, options.arrivals) <= 0:
         parser.error("minutes, rate, feeds, churn and arrivals have to be above 0")
     if options.videos < 1000:
         parser.error("videos has to be at least 1000")
     if options.warm_up is None:
-        options.warm_up = min(options.minutes * 60 / 2, _generation_s(options))
+        options.warm_up = min(options.minutes * 60 / 2, _generation_s(options) + _ttl_s(options))
     return options
 
 
@@ -89,11 +89,15 @@ def _generation_s(options: argparse.Namespace) -> float:
     return float(1.2 * max(lives))
 
 
+def _ttl_s(options: argparse.Namespace) -> float:
+    """How long an idle viewer is kept: until the first have expired, those stored grow in number."""
+    return float(max(options.minutes * 60 / 10, 60))
+
+
 def _settings(options: argparse.Namespace) -> dict[str, str]:
     """Bounds that are reached early: a table that is still filling tells nothing about its bound."""
-    ttl_days = max(options.minutes * 60 / 4, 60) / _DAY_S
     return {
-        "HEADRACE_USER__TTL_DAYS": str(ttl_days),
+        "HEADRACE_USER__TTL_DAYS": str(_ttl_s(options) / _DAY_S),
         "HEADRACE_STATS__VIDEOS_PER_PARTITION": str(options.videos * 11 // 10),
         "HEADRACE_STATS__VIEWERS_PER_PARTITION": str(max(options.viewers // 8, 1024)),
         "HEADRACE_INDEX__RECALL_EVERY_S": "5",
