@@ -33,13 +33,13 @@ from contracts.models import Bundle
 from contracts.settings import Settings
 from headrace.datasets.simulated import events_of
 from headrace.environment import read_settings
+from headrace.models import judged
 from headrace.offline_funnel import funnel_over
 from headrace.simulator.behaviour import react, seconds_watched
 from headrace.simulator.catalogue import Catalogue
 from headrace.simulator.plan import Plan
 from headrace.simulator.viewers import new_taste, new_viewer, profile
 from headrace.simulator.words import LANGUAGES
-from model_runtime import bundles
 from model_runtime.training.log import TOLERANCE_MS
 from model_runtime.training.stream_state import StreamState
 from operators.event_columns import RawMessages, columns_of
@@ -183,7 +183,7 @@ def figures_of(names: Sequence[str], lives: Sequence[Life]) -> list[Figure]:
 def main(arguments: Sequence[str] = ()) -> None:
     """Live both lives, compare, print the table, write bench/out/ab.json."""
     parser = argparse.ArgumentParser(prog="bench.ab", description=__doc__)
-    parser.add_argument("bundle", help="of the registry, HEADRACE_MODEL__REGISTRY")
+    parser.add_argument("bundle", help="a folder, or an id in the registry")
     parser.add_argument("--against", default="day0")
     parser.add_argument("--viewers", type=int, default=200)
     parser.add_argument("--videos", type=int, default=2000)
@@ -193,7 +193,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     settings = read_settings(os.environ)
     plan = Plan(said.viewers, said.videos, seed=said.seed)
     names = (said.against, said.bundle)
-    lives = [Life(bundles.load(settings.model, name), settings, plan) for name in names]
+    lives = [Life(bundle, settings, plan) for bundle in judged(settings, names)[0]]
     for page in range(said.pages):
         progress(f"page {page + 1} of {said.pages}")
         for life in lives:

@@ -19,7 +19,6 @@ from headrace.commands.settings import settings
 from headrace.commands.simulate import simulate
 from headrace.commands.stream import stream
 from headrace.commands.train import train
-from headrace.commands.train_appeal import train_appeal
 from headrace.commands.user import user
 from headrace.commands.video import video
 
@@ -46,7 +45,6 @@ app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel=_LOOK)
 app.add_typer(data.app, name="data", rich_help_panel=_LEARN)
 app.command(rich_help_panel=_LEARN)(train)
 app.command(rich_help_panel=_LEARN)(evaluate)
-app.command(rich_help_panel=_LEARN)(train_appeal)
 
 
 def main() -> None:

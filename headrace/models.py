@@ -1,12 +1,14 @@
 """What `headrace models` does: settings -> registry and topic -> what is there, and what is in use."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from contracts.errors import BundleError, UnavailableError
 from contracts.lineup import Lineup, Published
+from contracts.models import Bundle
 from contracts.settings import Settings
 from model_runtime import bundles, day0, manifest, publishing
 from model_runtime.manifest import Manifest
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from model_runtime.graphs.exporting import Graph
 
 _READ_S: Final = 10.0
+_UNTOUCHED: Final = 0.1  # of a log's events, where no training says what it kept back
 Record = TypeVar("Record", Lineup, Published)
 
 
@@ -147,12 +150,45 @@ def export(settings: Settings, bundle: str, folder: Path) -> "list[Graph]":
 
     if bundle == day0.ID:
         raise BundleError(f"nothing of bundle {bundle!r} was learned: there is no graph to write")
+    return write(graphs_of(*opened(settings, bundle)), folder)
+
+
+def opened(settings: Settings, bundle: str) -> tuple[Manifest, dict[str, bytes]]:
+    """Manifest and files of a bundle, which is a folder or an id in the registry.
+
+    Raises:
+        BundleError: it cannot be read.
+    """
     source = Path(bundle).resolve()
-    if source.is_dir():
-        read = manifest.read(Store(source.parent), source.name, renamed=True)
-    else:
-        read = manifest.read(bundles.registry(settings.model, bundle), bundle)
-    return write(graphs_of(*read), folder)
+    if (source / manifest.MANIFEST).is_file():
+        return manifest.read(Store(source.parent), source.name, renamed=True)
+    if "/" in bundle:
+        raise BundleError(f"{source} is no folder of a bundle: it has no {manifest.MANIFEST}")
+    return manifest.read(bundles.registry(settings.model, bundle), bundle)
+
+
+def judged(settings: Settings, names: Sequence[str]) -> tuple[list[Bundle], float]:
+    """Bundles that an evaluation asks, and the share of a log's events that none of them has learned from.
+
+    Raises:
+        BundleError: one of them cannot be read.
+    """
+    loaded, untouched = list[Bundle](), [_UNTOUCHED]
+    for name in names:
+        if name == day0.ID:
+            loaded.append(bundles.load(settings.model, name))
+            continue
+        found, files = opened(settings, name)
+        loaded.append(bundles.build(found, files, settings.model))
+        untouched.append(_kept(found) / 2)
+    return loaded, min(untouched)
+
+
+def _kept(made: Manifest) -> float:
+    """What its training kept back: half for validation, half for the test."""
+    data = made.training.get("data")
+    kept = data.get("kept") if isinstance(data, dict) else None
+    return kept if isinstance(kept, float) else 2 * _UNTOUCHED
 
 
 def _now_ms() -> int:

@@ -4,8 +4,9 @@ A gather of 500 rows costs microseconds and no network read. One writer thread; 
 """
 
 import threading
+import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -23,9 +24,10 @@ from operators.row_order import NO_KEY, RowOrder
 from operators.versions import Removed, Version, is_older
 
 F32 = NDArray[np.float32]
-# A freed row is used again only after so many others were freed: a reader holds its rows for one
-# request, in which so many removals cannot happen.
-_QUARANTINE: Final = 65_536
+# A freed row rests before it is used again, since a reader holds its rows for one request: so many
+# seconds, or until so many others were freed, which one request does not see either.
+_REST_S: Final = 30.0
+_RESTING: Final = 65_536
 _NEWEST: Final = 320  # what the feed's sources ask for at most, as a rule
 _GROWTH: Final = 4  # unused rows are not resident, and few growths copy little
 
@@ -38,14 +40,17 @@ class Catalog:
     Args:
         dim: of the vectors.
         capacity: rows to begin with; it grows.
+        clock: seconds, monotonic.
     """
 
-    def __init__(self, dim: int, capacity: int = 1024) -> None:
-        self.dim = dim
+    def __init__(
+        self, dim: int, capacity: int = 1024, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.dim, self._clock = dim, clock
         self._rows = CatalogRows.empty(max(capacity, 1), dim)
         self._table = IdTable()
         self._used = 0
-        self._freed: deque[int] = deque()
+        self._freed: deque[tuple[float, int]] = deque()  # when, and which row; the oldest first
         self._removed = Removed()
         self._countries = CountrySets()
         self._names = Names()
@@ -107,7 +112,7 @@ class Catalog:
             self._rows.records["flags"][row] &= ~np.uint8(LIVE)
             self._by_time.outdated(1)
             self._by_creator.outdated(1)
-            self._freed.append(row)
+            self._freed.append((self._clock(), row))
             self._writes += 1
             return True
 
@@ -264,9 +269,12 @@ class Catalog:
 
     def _allocate(self, n: int) -> NDArray[np.int32]:
         """Free rows: those long out of use, then new ones."""
-        again = min(n, max(len(self._freed) - _QUARANTINE, 0))
-        out = [self._freed.popleft() for _ in range(again)]
-        end = self._used + n - again
+        out, rested_s = list[int](), self._clock() - _REST_S
+        while len(out) < n and self._freed:
+            if self._freed[0][0] > rested_s and len(self._freed) <= _RESTING:
+                break
+            out.append(self._freed.popleft()[1])
+        end = self._used + n - len(out)
         if end > self._rows.capacity:
             self._rows = self._rows.grown(max(_GROWTH * self._rows.capacity, end), self._used)
         out.extend(range(self._used, end))

@@ -32,7 +32,9 @@ def evaluate(
     log: Annotated[Path, typer.Argument(help="A training log: see `headrace data --help`.")],
     bundle: Annotated[
         list[str] | None,
-        typer.Option(help="Id of a bundle, day0 or one of the registry; may be given again."),
+        typer.Option(
+            help="A bundle's folder, its id in the registry, or day0; may be given again."
+        ),
     ] = None,
     protocol: Annotated[
         Protocols | None,
@@ -46,9 +48,14 @@ def evaluate(
         typer.Option(help="What counts as taking to a video; without it liked, or any for last."),
     ] = None,
     share: Annotated[
-        float,
-        typer.Option(min=0.001, max=0.5, help="Of the events, how many are asked for (time)."),
-    ] = 0.1,
+        float | None,
+        typer.Option(
+            min=0.001,
+            max=0.5,
+            help="Of the events, how many are asked for (time). Without it: what the "
+            "bundles' training kept for its test; 0.1 where none says.",
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for report.html and results.json.")] = Path(
         "evaluation"
     ),
@@ -70,19 +77,19 @@ def evaluate(
     require(TRAINING, "train")
     from headrace.environment import read_settings
     from headrace.evaluation import write
+    from headrace.models import judged
     from headrace.offline_funnel import whole_of
     from headrace.offline_index import ThroughIndex
-    from model_runtime import bundles
     from model_runtime.evaluation.evaluating import Options
     from model_runtime.evaluation.evaluating import evaluate as measure
 
     settings = read_settings(os.environ)
-    loaded = [bundles.load(settings.model, name) for name in bundle or ["day0"]]
+    loaded, kept = judged(settings, bundle or ["day0"])
     whole = [recommender for one in loaded for recommender in whole_of(one, settings, log)]
     options = Options(
         protocol.value if protocol else None,
         positives.value if positives else None,
-        share, choose, late, ranker,
+        share or kept, choose, late, ranker,
     )  # fmt: skip
     console = Console()
     with _progress(console) as bar:

@@ -16,9 +16,12 @@ def train(
         bool, typer.Option(help="Train no further: the best epoch so far becomes a bundle.")
     ] = False,
 ) -> None:
-    """Train towers, and a ranker if the file has [rank]; killed half-way, the same command goes on."""
+    """Train towers, a ranker if the file has [rank], and their appeal; killed half-way, it goes on."""
+    import os
+
     from rich.console import Console
 
+    from headrace.environment import read_settings
     from headrace.ranker_view import heads_table
     from headrace.training_view import Bars
 
@@ -29,7 +32,7 @@ def train(
     console = Console()
     settings = read(config)
     with Bars(console) as watch:
-        made = run(settings, config.parent, watch, further=not finish)
+        made = run(settings, config.parent, watch, not finish, read_settings(os.environ))
     if made.heads is not None:
         console.print(heads_table(made.heads))
     bundle, told = made.bundle, made.bundle.metrics

@@ -176,6 +176,8 @@ class Training(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
         name: of the run's folder, and of the bundle.
         runs: where run folders lie; a relative one lies beside the configuration.
         threads: of the CPU; 0: all.
+        appeal: at the end learn how towers, statistics and ranker add up to one order (`model_runtime.appeal`),
+            from what people took to in the validation's time; without it the order's weights are hand-set.
 
     Raises:
         ValueError: towers that a ranker stands on would have learned what it learns from, or what came
@@ -193,6 +195,7 @@ class Training(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     optimiser: Optimiser = Optimiser()
     stopping: Stopping = Stopping()
     rank: Rank | None = None
+    appeal: bool = False
 
     @property
     def left_to_ranker(self) -> float:
@@ -220,6 +223,8 @@ class Training(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
             raise ValueError(
                 "data.refit would have the towers learn what is left to the ranker: not both"
             )
+        if self.appeal and self.data.split != "time":
+            raise ValueError('appeal is learned by time: with it, it is data.split = "time"')
         if self.rank and not self.rank.towers and self.data.split != "time":
             raise ValueError(
                 "a ranker is judged by time, and its towers must not have learned from later: with [rank] "

@@ -32,7 +32,8 @@ class RunFolder:
         self.path, self.config = path, config
         # All that towers know of the ranker that will stand on them, which keeps its own account.
         left = {"rank": {"own": config.left_to_ranker}} if config.left_to_ranker else {}
-        same_run(path, {k: v for k, v in msgspec.to_builtins(config).items() if k != "rank"} | left)
+        told = msgspec.to_builtins(config).items()
+        same_run(path, {k: v for k, v in told if k not in ("rank", "appeal")} | left)
 
     @property
     def bundles(self) -> Path:

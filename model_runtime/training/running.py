@@ -1,4 +1,4 @@
-"""One run from a configuration's file to a bundle: the towers, then the ranker that stands on them."""
+"""One run from a configuration's file to a bundle: towers, the ranker that stands on them, their appeal."""
 
 import hashlib
 from collections.abc import Mapping
@@ -10,7 +10,9 @@ import msgspec
 import numpy as np
 import torch
 
-from model_runtime import learned, manifest
+from contracts.settings import ModelSettings, Settings
+from model_runtime import bundles, learned, manifest, ranker_files
+from model_runtime.evaluation.appeal_running import learn_appeal, with_appeal
 from model_runtime.forms import ItemForm, UserForm
 from model_runtime.learned import Towers
 from model_runtime.manifest import Manifest
@@ -44,12 +46,19 @@ class Trained:
     heads: dict[str, Any] | None = None
 
 
-def train(config: Training, beside: Path, watch: Watch, further: bool = True) -> Trained:
+def train(
+    config: Training,
+    beside: Path,
+    watch: Watch,
+    further: bool = True,
+    settings: Settings | None = None,
+) -> Trained:
     """Train (or go on), measure the test once, write the bundle.
 
     Args:
         beside: what relative folders of the configuration are relative to.
         further: else the best epoch of the towers so far becomes a bundle, whose id says which it was.
+        settings: of the folds that appeal is learned on; those of the engine's defaults unless given.
 
     Raises:
         DatasetError: the log lacks something, or holds nothing to learn from.
@@ -66,13 +75,26 @@ def train(config: Training, beside: Path, watch: Watch, further: bool = True) ->
     if rank:
         check(config, rank, log, source)
     folder = RunFolder(beside / config.runs / config.name, config)
-    made, files = given or _towers(config, log, folder, watch, further)
+    (made, files), validated = (
+        (given, given) if given else _towers(config, log, folder, watch, further)
+    )
     if rank:
         made, files, heads = ranked(config, rank, (made, files), log, source, folder.path, watch)
+    if config.appeal:
+        watch.stage("appeal")
+        judged = _with_ranker_of((made, files), validated)
+        bundle = bundles.build(*judged, ModelSettings())
+        learned_appeal = learn_appeal(
+            source, log, config.data.kept / 2, bundle, settings or Settings()
+        )
+        made, files = with_appeal(made, files, learned_appeal)
     return Trained(manifest.put(folder.bundles, made, files), folder.path, heads)
 
 
-def _towers(config: Training, log: Log, folder: RunFolder, watch: Watch, further: bool) -> Drafted:
+def _towers(
+    config: Training, log: Log, folder: RunFolder, watch: Watch, further: bool
+) -> tuple[Drafted, Drafted]:
+    """The towers that serve, and those that saw nothing of the validation: the same without `refit`."""
     people = sequences(log)
     of = config.data
     parts = split(log, people, of.split, of.kept, of.positives, config.left_to_ranker)
@@ -80,11 +102,12 @@ def _towers(config: Training, log: Log, folder: RunFolder, watch: Watch, further
     watch.stage("towers", config.optimiser.epochs)
     progress = fitting.run(watch) if further else fitting.best()
     model, data = fitting.average, fingerprint(log, people)
-    if of.refit and further:
-        before = f"{config.name}-validated"  # what is learned on top of towers needs unseen events
-        if not (folder.bundles / before).exists():
-            validated = {"validation_ndcg": progress.best[0]}
-            manifest.put(folder.bundles, *drafted(model, before, config, data, validated))
+    bundle = config.name if further else f"{config.name}-{progress.best[1]}"
+    again = of.refit and further
+    before = f"{config.name}-validated" if again else bundle
+    validated = drafted(model, before, config, data, {"validation_ndcg": progress.best[0]})
+    if again:
+        manifest.put(folder.bundles, *validated)
         watch.stage("towers, on everything before the test", progress.best[1])
         later = Fitting(config, parts.before_test, log.videos, folder.again)
         later.run_blind(watch, progress.best[1])
@@ -96,8 +119,15 @@ def _towers(config: Training, log: Log, folder: RunFolder, watch: Watch, further
     }  # fmt: skip
     if further:
         folder.tell({"epochs": progress.epochs, "best": progress.best, **metrics})
-    bundle = config.name if further else f"{config.name}-{progress.best[1]}"
-    return drafted(model, bundle, config, data, metrics)
+    serving = drafted(model, bundle, config, data, metrics)
+    return serving, validated if again else serving
+
+
+def _with_ranker_of(whole: Drafted, towers: Drafted) -> Drafted:
+    """The towers of one with the ranker of the other."""
+    (made, files), (other, own) = whole, towers
+    ranker = {name: content for name, content in files.items() if name in ranker_files.NAMES}
+    return msgspec.structs.replace(other, features=made.features), {**own, **ranker}
 
 
 def drafted(

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -11,7 +12,7 @@ from contracts.errors import BundleError, DatasetError
 from contracts.events import Event
 from contracts.settings import ModelSettings, Settings
 from headrace.cli import app
-from model_runtime import bundles
+from model_runtime import bundles, manifest
 from model_runtime.appeal import TERMS, Appeal, from_files, to_file
 from model_runtime.evaluation.appeal_fitting import fit_appeal
 from model_runtime.evaluation.appealing import Appealing
@@ -19,8 +20,9 @@ from model_runtime.evaluation.metrics import Found, ndcg
 from model_runtime.evaluation.protocols import task_of
 from model_runtime.evaluation.ranking import Recommender, rank
 from model_runtime.evaluation.towers import Towers
+from model_runtime.training.config import Data, Training
 from model_runtime.training.log import read_log
-from tests.training.logs import START_MS, a_log, videos, written
+from tests.training.logs import START_MS, a_log, events, videos, written
 
 BUNDLE = bundles.load(ModelSettings())
 _MINUTE_MS = 60_000
@@ -83,13 +85,56 @@ def test_appeal_is_part_of_a_bundle_and_a_wrong_one_is_refused_by_name(tmp_path:
             from_files("b", {"appeal.json": wrong})
 
 
-def test_the_command_writes_a_bundle_that_orders_by_what_it_learned(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    log, registry = a_log(tmp_path / "log", 4000, 60, 100), tmp_path / "registry"
-    monkeypatch.setenv("HEADRACE_MODEL__REGISTRY", str(registry))
-    done = CliRunner().invoke(app, ["train-appeal", str(log), "day0", "fitted", "--share", "0.3"])
-    assert done.exit_code == 0, done.output
-    bundle = bundles.load(ModelSettings(registry=str(registry)), "fitted")
+TOML = """
+name = "small"
+threads = 1
+{appeal}
+[data]
+folder = "log"
+split = "time"
+kept = 0.5
+refit = true
+[users]
+layers = 1
+inner = 16
+width = 16
+[optimiser]
+epochs = 2
+"""
+
+
+def test_a_run_that_learns_appeal_makes_one_bundle_of_the_same_towers(tmp_path: Path) -> None:
+    a_log(tmp_path / "log", 4000, 60, 100)
+    towers = []
+    for appeal in ("", "appeal = true"):
+        (tmp_path / "small.toml").write_text(TOML.format(appeal=appeal))
+        done = CliRunner().invoke(app, ["train", str(tmp_path / "small.toml")])
+        assert done.exit_code == 0, done.output
+        made = tmp_path / "runs/small/bundle/small"
+        towers.append((made / "users.safetensors").read_bytes())
+        if not appeal:
+            made.rename(tmp_path / "plain")
+    assert towers[0] == towers[1]
+    bundle = bundles.build(*manifest.read(made.parent, "small"), ModelSettings())
     assert bundle.appeal is not None
     assert {"cosine", "trend"} <= set(bundle.appeal.features)
+
+
+def test_appeal_is_learned_on_towers_that_have_not_seen_what_it_learns_from(
+    tmp_path: Path,
+) -> None:
+    """What came at and after the test changes the towers that serve, and the appeal in nothing."""
+    told, found = events(4000, 60, 100), []
+    for at in (4000, 3000):
+        place = tmp_path / str(at)
+        late = [msgspec.structs.replace(e, video_id="v0", event_type="like") for e in told[at:]]
+        written(place / "log", videos(100), [*told[:at], *late])
+        (place / "small.toml").write_text(TOML.format(appeal="appeal = true"))
+        assert not CliRunner().invoke(app, ["train", str(place / "small.toml")]).exit_code
+        found.append((place / "runs/small/bundle/small/appeal.json").read_bytes())
+    assert found[0] == found[1]
+
+
+def test_appeal_without_times_is_refused_before_the_first_epoch() -> None:
+    with pytest.raises(ValueError, match="appeal is learned by time"):
+        Training(name="x", data=Data(folder="log", split="last"), appeal=True)

@@ -13,13 +13,17 @@ from typer.testing import CliRunner
 
 from bench.staleness import kept, picture
 from contracts.engine_records import Impression
-from contracts.errors import ConfigError, DatasetError
+from contracts.errors import BundleError, ConfigError, DatasetError
 from headrace.cli import app
 from headrace.commands.shared import TRAINING, require
+from model_runtime import bundles
+from model_runtime.day0 import Day0
 from model_runtime.evaluation.bootstrap import Estimate
+from model_runtime.evaluation.protocols import task_of
 from model_runtime.evaluation.report.svg import Mark, bars, lines, nice_ticks
 from model_runtime.evaluation.results import Point, Results, Staleness
 from model_runtime.training.layout import About
+from model_runtime.training.log import read_log
 from tests.training.logs import START_MS, events, videos, written
 
 
@@ -63,6 +67,16 @@ def test_a_log_becomes_a_report_with_every_part(tmp_path: Path) -> None:
     assert len(charts) >= 2
     for chart in charts:
         ElementTree.fromstring(chart)
+
+
+def test_a_bundle_is_asked_for_what_its_training_kept_for_the_test(tmp_path: Path) -> None:
+    log = a_log(tmp_path / "log")
+    made = bundles.publish_day0(tmp_path, "own", Day0(), training={"data": {"kept": 0.1}})
+    found = evaluated(log, tmp_path / "out", "--no-choose", "--bundle", str(tmp_path / made.id))
+    task = task_of(read_log(log), "time", "liked", 0.05)
+    assert found.about["asked"].startswith(f"{len(task.queries)} queries")
+    with pytest.raises(BundleError, match="no folder of a bundle"):
+        evaluated(log, tmp_path / "other", "--bundle", str(tmp_path / "elsewhere"))
 
 
 def test_a_log_without_times_is_asked_for_the_last_of_each(tmp_path: Path) -> None:

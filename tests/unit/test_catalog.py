@@ -313,6 +313,20 @@ def test_the_newest_are_those_of_the_last_write_however_often_they_are_asked_for
     assert catalog.newest(2).tolist() == [hash64("v698"), hash64("v697")]
 
 
+def test_rows_of_removed_videos_are_used_again_once_no_request_can_hold_them() -> None:
+    now_s = 0.0
+    catalog = Catalog(DIM, clock=lambda: now_s)
+    freed_s = dict[int, float]()
+    for n in range(500):
+        put(catalog, Video(f"v{n}", NOW_MS))
+        row = row_of(catalog, f"v{n}")
+        assert now_s - freed_s.get(row, -30.0) >= 30.0, "it rests still"
+        freed_s[row] = now_s
+        catalog.remove(f"v{n}")
+        now_s += 1.0
+    assert len(freed_s) < 40
+
+
 def pairs(n: int) -> tuple[str, str, str]:
     """The n-th set of three countries, another one for each n below 10,000."""
     codes = [f"{a}{b}" for a in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" for b in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"]
