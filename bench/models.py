@@ -103,9 +103,11 @@ def trained() -> Figures:
         rng.exponential(100, n).astype(np.float32),
     )  # fmt: skip
     cells: tuple[Cell, ...] = ("rg_lru", "min_gru", "lru")
-    forms = {str(cell): UserForm(cell=cell, state="float32") for cell in cells}
-    forms["rg_lru, half the bytes"] = UserForm()
-    forms["rg_lru, 2 layers of 128"] = UserForm(layers=2, width=128, state="float32")
+    forms = {f"{cell}, 4 layers": UserForm(cell=cell, layers=4, state="float32") for cell in cells}
+    forms["rg_lru, 4 layers, halves"] = UserForm(layers=4)
+    forms["rg_lru, 2 layers of 128"] = UserForm(width=128, state="float32")
+    forms["rg_lru, 2 layers"] = UserForm(state="float32")
+    forms["rg_lru, 2 layers, halves (the default)"] = UserForm()
     figures = Figures()
     for name, form in forms.items():
         tower = towers_of.users(form)

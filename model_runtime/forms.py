@@ -28,7 +28,7 @@ class UserForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """
 
     cell: Cell = "rg_lru"
-    layers: Annotated[int, msgspec.Meta(ge=1, le=16)] = 4
+    layers: Annotated[int, msgspec.Meta(ge=1, le=16)] = 2
     inner: Size = 64
     width: Size = 64
     taps: Annotated[int, msgspec.Meta(ge=1, le=8)] = 4

@@ -130,15 +130,24 @@ def test_a_step_at_a_time_gives_the_vectors_of_the_whole_sequence(form: dict[str
 
 
 @given(hnp.arrays(np.float32, 40, elements=st.floats(-65504, 65504, width=32)))
-def test_halves_are_those_of_numpy(x: np.ndarray) -> None:
-    halves = to_halves(x).view(np.float16)
-    np.testing.assert_array_equal(halves, x.astype(np.float16))
-    np.testing.assert_array_equal(from_halves(halves.view(np.uint16)), halves.astype(np.float32))
+def test_halves_are_as_near_as_those_of_numpy(x: np.ndarray) -> None:
+    halves, theirs = to_halves(x).view(np.float16), x.astype(np.float16)
+    off = np.abs(halves.astype(np.float64) - x)
+    np.testing.assert_array_equal(off, np.abs(theirs.astype(np.float64) - x))
+    np.testing.assert_array_equal(np.signbit(halves), np.signbit(x))
+
+
+def test_every_half_is_read_as_numpy_reads_it_and_written_again_as_it_was() -> None:
+    halves = np.arange(1 << 16, dtype=np.uint16)
+    halves = halves[np.isfinite(halves.view(np.float16))]
+    read = from_halves(halves)
+    np.testing.assert_array_equal(read, halves.view(np.float16).astype(np.float32))
+    np.testing.assert_array_equal(to_halves(read), halves)
 
 
 def test_what_is_too_large_for_a_half_becomes_the_largest() -> None:
-    held = from_halves(to_halves(np.array([1e6, -np.inf], np.float32)))
-    assert held.tolist() == [65504, -65504]
+    held = from_halves(to_halves(np.array([1e6, -np.inf, np.nan], np.float32)))
+    assert held.tolist() == [65504, -65504, 65504]
 
 
 def test_a_state_of_half_the_bytes_gives_nearly_the_same_vectors() -> None:
