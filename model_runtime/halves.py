@@ -1,7 +1,7 @@
 """float32 to float16 and back by whole-array operations.
 
 numpy casts halves one at a time; a state of 512 numbers costs more to cast so than to step. Values are
-rounded to nearest, ties away from zero; what a half cannot hold, and what is no number, becomes the largest.
+rounded to nearest, ties away from zero; what a half cannot hold, or is no number, becomes the largest.
 """
 
 from typing import Final

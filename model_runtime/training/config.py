@@ -176,8 +176,9 @@ class Training(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
         name: of the run's folder, and of the bundle.
         runs: where run folders lie; a relative one lies beside the configuration.
         threads: of the CPU; 0: all.
-        appeal: at the end learn how towers, statistics and ranker add up to one order (`model_runtime.appeal`),
-            from what people took to in the validation's time; without it the order's weights are hand-set.
+        appeal: at the end learn how towers, statistics and ranker add up to one order
+            (`model_runtime.appeal`), from what people took to in the validation's time; else the weights
+            are hand-set.
 
     Raises:
         ValueError: towers that a ranker stands on would have learned what it learns from, or what came

@@ -107,7 +107,8 @@ def _towers(
     before = f"{config.name}-validated" if again else bundle
     validated = drafted(model, before, config, data, {"validation_ndcg": progress.best[0]})
     if again:
-        manifest.put(folder.bundles, *validated)
+        if not (folder.bundles / before).exists():  # what stands on the towers may change, they do not
+            manifest.put(folder.bundles, *validated)
         watch.stage("towers, on everything before the test", progress.best[1])
         later = Fitting(config, parts.before_test, log.videos, folder.again)
         later.run_blind(watch, progress.best[1])
