@@ -33,7 +33,7 @@ class Bars:
     def stage(self, name: str, epochs: int = 0) -> None:
         """What begins."""
         self._stage, self._epochs = name, epochs
-        self._bars.reset(self._bar, total=None, description=name, loss="")
+        self._bars.reset(self._bar, total=1, description=name, loss="")
 
     def epoch(self, number: int, steps: int) -> None:
         """A new one begins."""
