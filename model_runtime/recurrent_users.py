@@ -129,8 +129,9 @@ class RecurrentUsers:
     def _packed(self, numbers: F32) -> F32:
         if self.form.state == "float32":
             return numbers
-        halves = np.zeros((len(numbers), 2 * self.hidden), np.uint16)
-        halves[:, : self.form.numbers] = to_halves(numbers)
+        halves = to_halves(numbers)
+        if halves.shape[1] % 2:
+            halves = np.pad(halves, ((0, 0), (0, 1)))
         return halves.view(np.float32)
 
 
@@ -188,8 +189,10 @@ def _convolved(values: F32, taps: F32, past: F32) -> F32:
 
 
 def _tiled(rows: NDArray[Any]) -> F32:
-    """(tiles, TILE, k) copy of (n, k) rows, filled up with zeros."""
+    """(tiles, TILE, k) of (n, k) rows, filled up with zeros; no copy where nothing is to be filled."""
     tiles = -(-len(rows) // TILE)
+    if tiles * TILE == len(rows) and rows.flags.c_contiguous and rows.dtype == np.float32:
+        return rows.reshape(tiles, TILE, rows.shape[1])
     out = np.zeros((tiles * TILE, rows.shape[1]), np.float32)
     out[: len(rows)] = rows
     return out.reshape(tiles, TILE, rows.shape[1])
