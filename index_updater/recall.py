@@ -17,7 +17,7 @@ from index_updater.vectors import unit_rows
 
 Found = tuple[Labels, F32]
 _STEP: Final = 1.2
-_MOST: Final = 8  # times the setting: a query of a bad graph must not cost without bound
+_MOST: Final = 12  # times the setting: a query of a bad graph must not cost without bound
 # Above the floor: churn between two looks costs up to 0.004, queries of another kind than those that
 # were tried up to 0.005, and the sample has an error of 0.001.
 _MARGIN: Final = 0.012
@@ -53,7 +53,7 @@ def tuned_k(settings: IndexSettings) -> int:
 
 
 def raise_ef(ef: int, settings: IndexSettings, recall_at: Callable[[int], float]) -> int:
-    """The least effort from `ef` on, in steps, whose recall is above the floor; 8x the setting at most.
+    """The least effort from `ef` on, in steps, whose recall is above the floor; 12x the setting at most.
 
     >>> raise_ef(100, IndexSettings(ef_search=100, recall_floor=0.95), lambda ef: ef / 200)
     210
