@@ -11,9 +11,14 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 
 
+# These take arguments, or a log: `python -m bench.NAME --help`.
+ASKING = frozenset({"ab", "learning", "staleness"})
+
+
 def names() -> list[str]:
-    """Every benchmark: the modules of this folder that do not begin with an underscore."""
-    return sorted(p.stem for p in FOLDER.glob("*.py") if not p.stem.startswith("_"))
+    """Every benchmark that needs nothing: modules of this folder that do not begin with an underscore."""
+    found = {p.stem for p in FOLDER.glob("*.py") if not p.stem.startswith("_")}
+    return sorted(found - ASKING)
 
 
 def run(name: str) -> None:

@@ -193,7 +193,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     settings = read_settings(os.environ)
     plan = Plan(said.viewers, said.videos, seed=said.seed)
     names = (said.against, said.bundle)
-    lives = [Life(bundle, settings, plan) for bundle in judged(settings, names)[0]]
+    lives = [Life(bundle, settings, plan) for bundle in judged(settings, names).bundles]
     for page in range(said.pages):
         progress(f"page {page + 1} of {said.pages}")
         for life in lives:

@@ -93,8 +93,11 @@ class Probe:
         return self.send("events", user, event)
 
     def feed(self, user: str, after: str = "") -> bool:
-        """One feed; whether it knows the viewer."""
-        asked = {"user_id": user, "after": after, "language": "en", "country": "DE"}
+        """One feed; whether it knows the viewer: their vector retrieved some of it.
+
+        A long page, since what trends in this load stands before all else.
+        """
+        asked = {"user_id": user, "after": after, "language": "en", "country": "DE", "limit": "100"}
         answer = self._http.get("/v1/recommendations/feed", params=asked)
         page = answer.json()
         self.rung = page.get("degraded") or f"{answer.status_code}, nothing said"

@@ -106,12 +106,6 @@ class Reranker(Component, Protocol):
         """A permutation of range(len(batch)), best first. Never drops a row."""
 
 
-class SideEffect(Component, Protocol):
-    """Runs after the response is sent. Its failure is counted and never reaches the viewer."""
-
-    async def run(self, query: Query, served: CandidateBatch) -> None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class FunnelSpec:
     """The literal: what runs, in which order."""

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from model_runtime.graphs.exporting import Graph
 
 _READ_S: Final = 10.0
-_UNTOUCHED: Final = 0.1  # of a log's events, where no training says what it kept back
 Record = TypeVar("Record", Lineup, Published)
 
 
@@ -167,28 +166,46 @@ def opened(settings: Settings, bundle: str) -> tuple[Manifest, dict[str, bytes]]
     return manifest.read(bundles.registry(settings.model, bundle), bundle)
 
 
-def judged(settings: Settings, names: Sequence[str]) -> tuple[list[Bundle], float]:
-    """Bundles that an evaluation asks, and the share of a log's events that none of them has learned from.
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Bundles that an evaluation asks, and what of a log none of them has learned from.
+
+    Attributes:
+        share: of its events, the last ones; None if no bundle says so.
+        split: "last" or "time": how they were kept back; None if no bundle says so.
+    """
+
+    bundles: list[Bundle]
+    share: float | None
+    split: str | None
+
+
+def judged(settings: Settings, names: Sequence[str]) -> Judged:
+    """The bundles of these names (folders, ids in the registry, day0).
 
     Raises:
-        BundleError: one of them cannot be read.
+        BundleError: one cannot be read, two bear the same id, or they kept back different things.
     """
-    loaded, untouched = list[Bundle](), [_UNTOUCHED]
+    loaded, shares, splits = list[Bundle](), list[float](), set[str]()
     for name in names:
         if name == day0.ID:
             loaded.append(bundles.load(settings.model, name))
             continue
         found, files = opened(settings, name)
         loaded.append(bundles.build(found, files, settings.model))
-        untouched.append(_kept(found) / 2)
-    return loaded, min(untouched)
-
-
-def _kept(made: Manifest) -> float:
-    """What its training kept back: half for validation, half for the test."""
-    data = made.training.get("data")
-    kept = data.get("kept") if isinstance(data, dict) else None
-    return kept if isinstance(kept, float) else 2 * _UNTOUCHED
+        for part in (found.training, found.training.get("rank") or {}):
+            if isinstance(data := part.get("data"), dict):
+                splits.add(data.get("split", "time"))
+                shares += [data["kept"] / 2] if "kept" in data else []
+    if len({one.id for one in loaded}) < len(loaded):
+        raise BundleError(
+            "two of the bundles bear the same id, and a report could not tell them apart"
+        )
+    if len(splits) > 1:
+        raise BundleError(
+            "one bundle kept back the last likes of each, another the last of the time"
+        )
+    return Judged(loaded, min(shares, default=None), next(iter(splits), None))
 
 
 def _now_ms() -> int:

@@ -57,11 +57,6 @@ class VectorPass:
         self._due = self._rest_until = 0.0
         self.repeated = 0
 
-    @property
-    def under_way(self) -> bool:
-        """Whether there is something left to publish again."""
-        return bool(self._at)
-
     def heard(self, batch: VideoBatch) -> None:
         """A batch of the live work was published."""
         if self._at:

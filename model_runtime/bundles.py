@@ -1,4 +1,4 @@
-"""Loading a bundle by its id. Trained kinds add themselves to `KINDS`."""
+"""Loading a bundle by its id; `KINDS` lists what there is."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace

@@ -28,6 +28,7 @@ F32 = NDArray[np.float32]
 # seconds, or until so many others were freed, which one request does not see either.
 _REST_S: Final = 30.0
 _RESTING: Final = 65_536
+_GAP_S: Final = 1.0  # between two writes; a longer one counts as so much
 _NEWEST: Final = 320  # what the feed's sources ask for at most, as a rule
 _GROWTH: Final = 4  # unused rows are not resident, and few growths copy little
 
@@ -51,6 +52,7 @@ class Catalog:
         self._table = IdTable()
         self._used = 0
         self._freed: deque[tuple[float, int]] = deque()  # when, and which row; the oldest first
+        self._seen_s, self._looked_s = 0.0, clock()
         self._removed = Removed()
         self._countries = CountrySets()
         self._names = Names()
@@ -112,7 +114,7 @@ class Catalog:
             self._rows.records["flags"][row] &= ~np.uint8(LIVE)
             self._by_time.outdated(1)
             self._by_creator.outdated(1)
-            self._freed.append((self._clock(), row))
+            self._freed.append((self._now_s(), row))
             self._writes += 1
             return True
 
@@ -269,7 +271,7 @@ class Catalog:
 
     def _allocate(self, n: int) -> NDArray[np.int32]:
         """Free rows: those long out of use, then new ones."""
-        out, rested_s = list[int](), self._clock() - _REST_S
+        out, rested_s = list[int](), self._now_s() - _REST_S
         while len(out) < n and self._freed:
             if self._freed[0][0] > rested_s and len(self._freed) <= _RESTING:
                 break
@@ -280,6 +282,13 @@ class Catalog:
         out.extend(range(self._used, end))
         self._used = end
         return np.array(out, np.int32)
+
+    def _now_s(self) -> float:
+        """Seconds that the writer has seen pass: while a process is stopped its readers rest too."""
+        now_s = self._clock()
+        self._seen_s += min(now_s - self._looked_s, _GAP_S)
+        self._looked_s = now_s
+        return self._seen_s
 
     def _version(self, row: int) -> Version:
         record = self._rows.records[row]

@@ -76,6 +76,8 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     if min(options.minutes, options.rate, options.feeds, options.churn, options.arrivals) <= 0:
         parser.error("minutes, rate, feeds, churn and arrivals have to be above 0")
+    if options.warm_up is not None and options.warm_up >= options.minutes * 60:
+        parser.error("the warm-up has to end before the load does")
     if options.videos < 1000:
         parser.error("videos has to be at least 1000")
     if options.warm_up is None:
@@ -194,8 +196,16 @@ def _balance(sampler: Sampler) -> list[Figure]:
             if not any(behind.values()):
                 break
         time.sleep(0.2)
-    time.sleep(1.0)
-    sampler.drained()
+    for left in range(4, -1, -1):
+        time.sleep(1.0)
+        try:
+            sampler.drained()
+            break
+        except (
+            TimeoutError
+        ):  # somebody was slow to answer; what was measured must not be lost for it
+            if not left:
+                raise
     figures = promises.accounts(sampler, behind)
     sampler.newest = measured
     return figures

@@ -1,4 +1,4 @@
-"""`headrace data prepare`: a public data set as a training log."""
+"""`headrace data`: a public data set, or the simulator's world, as a training log."""
 
 from pathlib import Path
 from typing import Annotated

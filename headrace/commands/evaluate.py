@@ -75,21 +75,29 @@ def evaluate(
     from rich.console import Console
 
     require(TRAINING, "train")
+    from contracts.errors import BundleError
     from headrace.environment import read_settings
     from headrace.evaluation import write
     from headrace.models import judged
     from headrace.offline_funnel import whole_of
     from headrace.offline_index import ThroughIndex
-    from model_runtime.evaluation.evaluating import Options
+    from model_runtime.evaluation.evaluating import SHARE, Options
     from model_runtime.evaluation.evaluating import evaluate as measure
 
     settings = read_settings(os.environ)
-    loaded, kept = judged(settings, bundle or ["day0"])
+    asked = judged(settings, bundle or ["day0"])
+    loaded, kept = asked.bundles, Protocols(asked.split) if asked.split else None
+    how = protocol or kept
+    if kept and how and kept is not how:
+        raise BundleError(
+            f"--protocol {how.value} would ask what the bundle has learned: its training kept back by "
+            f"{kept.value!r}"
+        )
     whole = [recommender for one in loaded for recommender in whole_of(one, settings, log)]
     options = Options(
-        protocol.value if protocol else None,
+        how.value if how else None,
         positives.value if positives else None,
-        share or kept, choose, late, ranker,
+        share or asked.share or SHARE, choose, late, ranker,
     )  # fmt: skip
     console = Console()
     with _progress(console) as bar:

@@ -37,7 +37,8 @@ def require(modules: Sequence[str], extra: str) -> None:
     """
     if missing := [name for name in modules if find_spec(name) is None]:
         raise ConfigError(
-            f"this needs {', '.join(missing)}: pip install 'headrace[{extra}]', which serving does without"
+            f"this needs {', '.join(missing)}, which serving does without: install the extra {extra!r} "
+            f"(in a checkout: pip install -e '.[{extra}]')"
         )
 
 

@@ -13,10 +13,11 @@ def train(
         Path, typer.Argument(help="TOML; `model_runtime/training/config.py` says what it may set.")
     ],
     finish: Annotated[
-        bool, typer.Option(help="Train no further: the best epoch so far becomes a bundle.")
+        bool,
+        typer.Option(help="Train the towers no further: their best epoch so far becomes a bundle."),
     ] = False,
 ) -> None:
-    """Train towers, a ranker if the file has [rank], and their appeal; killed half-way, it goes on."""
+    """Train towers, and what the file asks for besides: [rank], appeal. Killed half-way, it goes on."""
     import os
 
     from rich.console import Console

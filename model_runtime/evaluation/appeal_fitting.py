@@ -50,7 +50,8 @@ def fit_appeal(
     """The weights that make the likelihood of the queries' targets greatest.
 
     Args:
-        bundle: its towers learned from nothing that the queries ask for, its ranker neither.
+        bundle: its towers learned from nothing that the queries ask for; its ranker took no more from that
+            time than its last epoch and its calibration.
 
     Raises:
         DatasetError: there are too few queries.

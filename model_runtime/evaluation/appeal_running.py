@@ -10,12 +10,13 @@ from model_runtime.appeal import Appeal
 from model_runtime.evaluation.appeal_fitting import fit_appeal
 from model_runtime.evaluation.folded import shown_in
 from model_runtime.evaluation.protocols import task_of
+from model_runtime.evaluation.world import Positives
 from model_runtime.manifest import Manifest
 from model_runtime.training.log import Log
 
 
 def learn_appeal(
-    folder: Path, log: Log, share: float, bundle: Bundle, settings: Settings
+    folder: Path, log: Log, positives: Positives, share: float, bundle: Bundle, settings: Settings
 ) -> Appeal:
     """Learn from the queries of the validation's time: the `share` of the log before the last `share`.
 
@@ -25,7 +26,7 @@ def learn_appeal(
     Raises:
         DatasetError: the log cannot be asked by time, or has too few queries.
     """
-    task = task_of(log, "time", "liked", share)
+    task = task_of(log, "time", positives, share)
     return fit_appeal(task.world, task.validation[0], bundle, settings, shown_in(folder, log))
 
 
@@ -36,7 +37,7 @@ def with_appeal(
     whole = {**files, **appeal.to_file(learned)}
     drafted = manifest.draft(
         made.id, made.kind, dim=made.dim, hidden=made.hidden, features=made.features, files=whole,
-        embedding_size=made.embedding_size, training={**made.training, "appeal": learned.weights},
-        data=made.data, metrics=made.metrics,
+        embedding_size=made.embedding_size, training=made.training, data=made.data,
+        metrics=made.metrics,
     )  # fmt: skip
     return drafted, whole

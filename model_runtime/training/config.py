@@ -226,6 +226,11 @@ class Training(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
             )
         if self.appeal and self.data.split != "time":
             raise ValueError('appeal is learned by time: with it, it is data.split = "time"')
+        if self.appeal and self.rank and self.rank.towers not in ("", "day0"):
+            raise ValueError(
+                "appeal is learned on towers that have not seen what it learns from: not with rank.towers "
+                "of another run"
+            )
         if self.rank and not self.rank.towers and self.data.split != "time":
             raise ValueError(
                 "a ranker is judged by time, and its towers must not have learned from later: with [rank] "

@@ -53,8 +53,8 @@ def read_examples(
 
     Args:
         log: of the same folder.
-        stats_every_ms: how old the rates may be that an impression sees; the engine flushes once a
-            second, and each flush costs about a millisecond here.
+        stats_every_ms: how old the rates may be that an impression sees; the engine flushes every
+            three seconds, and each flush costs about a millisecond here.
 
     Raises:
         DatasetError: there are no impressions, or the log's clock only says the order.

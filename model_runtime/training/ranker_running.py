@@ -15,7 +15,7 @@ import numpy as np
 
 from contracts.errors import BundleError
 from contracts.settings import ModelSettings
-from model_runtime import bundles, day0, manifest, ranker_files
+from model_runtime import appeal, bundles, day0, manifest, ranker_files
 from model_runtime.learned_ranker import LearnedRanker
 from model_runtime.manifest import Manifest
 from model_runtime.store import Store
@@ -158,7 +158,8 @@ def with_ranker(
     made: Manifest, files: Files, rank: Rank, weights: Mapping[str, Any], about: dict[str, Any]
 ) -> tuple[Manifest, Files]:
     """The towers' files with the ranker's, as a bundle of the towers' kind."""
-    kept = {name: content for name, content in files.items() if name not in ranker_files.NAMES}
+    other = {*ranker_files.NAMES, appeal.FILE}  # an appeal was learned on the heads of before
+    kept = {name: content for name, content in files.items() if name not in other}
     whole = {**kept, **ranker_files.to_files(rank.form, weights)}
     drafted = manifest.draft(
         made.id, made.kind, dim=made.dim, hidden=made.hidden, features=rank.form.features,
@@ -176,7 +177,7 @@ def _moments(config: Training, log: Log, shown: Shown) -> tuple[int, ...]:
     kept, left = config.data.kept, config.left_to_ranker
     if config.rank and config.rank.towers:
         return 0, *moments(shown.at_ms, kept, kept / 2)
-    times = log.rows["ts_ms"]
+    times = log.rows["broker_ms"]
     return moments(times, kept + left)[0] if left else 0, *moments(times, kept, kept / 2)
 
 

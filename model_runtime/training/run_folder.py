@@ -1,6 +1,7 @@
 """What a run leaves behind.
 
 <runs>/<name>/config.json       the configuration
+<runs>/<name>/data.json         what is learned from: a fingerprint of the log
 <runs>/<name>/checkpoint.pt     after the last whole epoch: what a run killed later goes on from
 <runs>/<name>/metrics.json      one row an epoch; the test at the end
 <runs>/<name>/curves.png        loss and quality over the epochs
@@ -44,6 +45,21 @@ class RunFolder:
     def again(self) -> "RunFolder":
         """The folder of the same run's second training, on everything before the test."""
         return RunFolder(self.path / "refit", self.config)
+
+    def learns_from(self, data: dict[str, Any]) -> None:
+        """Note the log's fingerprint at the beginning.
+
+        Raises:
+            ConfigError: the run began on another log.
+        """
+        known, told = self.path / "data.json", json.dumps(data, indent=1).encode()
+        if not known.exists():
+            _replace(known, told)
+        elif known.read_bytes() != told:
+            raise ConfigError(
+                f"{self.path} holds a run on another log than {self.config.data.folder} is now: give "
+                "this one another name, or remove the folder"
+            )
 
     def checkpoint(self) -> dict[str, Any] | None:
         """The state after the last whole epoch; None at the beginning."""

@@ -10,12 +10,14 @@ import msgspec
 import numpy as np
 import torch
 
+from contracts.errors import BundleError
 from contracts.settings import ModelSettings, Settings
 from model_runtime import bundles, learned, manifest, ranker_files
 from model_runtime.evaluation.appeal_running import learn_appeal, with_appeal
 from model_runtime.forms import ItemForm, UserForm
 from model_runtime.learned import Towers
 from model_runtime.manifest import Manifest
+from model_runtime.store import Store
 from model_runtime.training.config import Training
 from model_runtime.training.fitting import Fitting
 from model_runtime.training.item_tower import weights_of
@@ -53,7 +55,7 @@ def train(
     further: bool = True,
     settings: Settings | None = None,
 ) -> Trained:
-    """Train (or go on), measure the test once, write the bundle.
+    """Train (or go on), measure the test, write the bundle.
 
     Args:
         beside: what relative folders of the configuration are relative to.
@@ -62,8 +64,8 @@ def train(
 
     Raises:
         DatasetError: the log lacks something, or holds nothing to learn from.
-        ConfigError: the run's folder holds another run, or the loss is no number.
-        BundleError: the run has its bundle already, or the ranker's towers cannot be read.
+        ConfigError: the run's folder holds another run, or one on another log, or the loss is no number.
+        BundleError: the run has another bundle already, or the ranker's towers cannot be read.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -75,6 +77,8 @@ def train(
     if rank:
         check(config, rank, log, source)
     folder = RunFolder(beside / config.runs / config.name, config)
+    if further:
+        _unless_there(folder, config)
     (made, files), validated = (
         (given, given) if given else _towers(config, log, folder, watch, further)
     )
@@ -85,7 +89,7 @@ def train(
         judged = _with_ranker_of((made, files), validated)
         bundle = bundles.build(*judged, ModelSettings())
         learned_appeal = learn_appeal(
-            source, log, config.data.kept / 2, bundle, settings or Settings()
+            source, log, config.data.positives, config.data.kept / 2, bundle, settings or Settings()
         )
         made, files = with_appeal(made, files, learned_appeal)
     return Trained(manifest.put(folder.bundles, made, files), folder.path, heads)
@@ -98,16 +102,20 @@ def _towers(
     people = sequences(log)
     of = config.data
     parts = split(log, people, of.split, of.kept, of.positives, config.left_to_ranker)
+    data = fingerprint(log, people)
+    folder.learns_from(data)
     fitting = Fitting(config, parts, log.videos, folder)
     watch.stage("towers", config.optimiser.epochs)
     progress = fitting.run(watch) if further else fitting.best()
-    model, data = fitting.average, fingerprint(log, people)
+    model = fitting.average
     bundle = config.name if further else f"{config.name}-{progress.best[1]}"
     again = of.refit and further
     before = f"{config.name}-validated" if again else bundle
     validated = drafted(model, before, config, data, {"validation_ndcg": progress.best[0]})
     if again:
-        if not (folder.bundles / before).exists():  # what stands on the towers may change, they do not
+        if not (
+            folder.bundles / before / manifest.MANIFEST
+        ).exists():  # what stands on it may change
             manifest.put(folder.bundles, *validated)
         watch.stage("towers, on everything before the test", progress.best[1])
         later = Fitting(config, parts.before_test, log.videos, folder.again)
@@ -122,6 +130,22 @@ def _towers(
         folder.tell({"epochs": progress.epochs, "best": progress.best, **metrics})
     serving = drafted(model, bundle, config, data, metrics)
     return serving, validated if again else serving
+
+
+def _unless_there(folder: RunFolder, config: Training) -> None:
+    """A bundle never changes: say now what would be said when all is trained.
+
+    Raises:
+        BundleError: the run has made its bundle, and was told something else of ranker or appeal.
+    """
+    path = folder.bundles / config.name
+    if (path / manifest.MANIFEST).exists():
+        made = manifest.read_manifest(Store(folder.bundles), config.name).training
+        told = _plain(config)
+        if any(made.get(part) != told[part] for part in ("rank", "appeal") if part in made):
+            raise BundleError(
+                f"{path} was made with another [rank] or appeal: move it away, or name this run otherwise"
+            )
 
 
 def _with_ranker_of(whole: Drafted, towers: Drafted) -> Drafted:
@@ -139,8 +163,14 @@ def drafted(
     users = {name: p.detach().cpu().numpy() for name, p in model.users.named_parameters()}
     return learned.drafted(
         bundle, towers, users, weights_of(model.items),
-        training=msgspec.json.decode(msgspec.json.encode(config)), data=data, metrics=metrics,
+        training=_plain(config), data=data, metrics=metrics,
     )  # fmt: skip
+
+
+def _plain(config: Training) -> dict[str, Any]:
+    """The configuration as a manifest tells it."""
+    told: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(config))
+    return told
 
 
 def fingerprint(log: Log, people: Sequences) -> dict[str, Any]:

@@ -73,8 +73,11 @@ def split(
     if how == "last":
         made = _by_last(sequences, liked)
     else:
-        cuts = moments(log.rows["ts_ms"], share + left, share / 2)
-        made = _by_time(sequences, liked, *cuts)
+        arrived_ms = log.rows[
+            "broker_ms"
+        ]  # as an evaluation cuts: a late event is learned from late
+        cuts = moments(arrived_ms, share + left, share / 2)
+        made = _by_time(sequences, liked, arrived_ms[sequences.row], *cuts)
     made = replace(
         made,
         validation=_with_past(sequences, made.validation),
@@ -122,12 +125,16 @@ def moments(times_ms: Ints, *shares: float) -> tuple[int, ...]:
 
 
 def _by_time(
-    sequences: Sequences, liked: NDArray[np.bool_], learned_until: int, validated_until: int
-) -> Split:
-    """What is before one moment is learned from, what is before the other validates, the rest tests."""
+    sequences: Sequences, liked: NDArray[np.bool_], at_ms: Ints, learned_until: int,
+    validated_until: int,
+) -> Split:  # fmt: skip
+    """What is before one moment is learned from, what is before the other validates, the rest tests.
+
+    Args:
+        at_ms: when each event arrived; in the order of a person's events.
+    """
     person = np.repeat(np.arange(len(sequences)), sequences.lengths)
-    after = sequences.timestamp_ms >= learned_until
-    later = sequences.timestamp_ms >= validated_until
+    after, later = at_ms >= learned_until, at_ms >= validated_until
     learned, untested = (
         sequences.offsets[1:] - np.bincount(person[kept], minlength=len(sequences))
         for kept in (after, later)

@@ -20,9 +20,11 @@ from model_runtime.evaluation.metrics import Found, ndcg
 from model_runtime.evaluation.protocols import task_of
 from model_runtime.evaluation.ranking import Recommender, rank
 from model_runtime.evaluation.towers import Towers
-from model_runtime.training.config import Data, Training
+from model_runtime.training.config import Data, Training, read
 from model_runtime.training.log import read_log
+from model_runtime.training.running import train
 from tests.training.logs import START_MS, a_log, events, videos, written
+from tests.training.rankers import Nobody
 
 BUNDLE = bundles.load(ModelSettings())
 _MINUTE_MS = 60_000
@@ -113,6 +115,9 @@ def test_a_run_that_learns_appeal_makes_one_bundle_of_the_same_towers(tmp_path: 
         made = tmp_path / "runs/small/bundle/small"
         towers.append((made / "users.safetensors").read_bytes())
         if not appeal:
+            (tmp_path / "small.toml").write_text(TOML.format(appeal="appeal = true"))
+            with pytest.raises(BundleError, match="made with another"):
+                train(read(tmp_path / "small.toml"), tmp_path, Nobody())
             made.rename(tmp_path / "plain")
     assert towers[0] == towers[1]
     bundle = bundles.build(*manifest.read(made.parent, "small"), ModelSettings())

@@ -77,6 +77,12 @@ def test_a_bundle_is_asked_for_what_its_training_kept_for_the_test(tmp_path: Pat
     assert found.about["asked"].startswith(f"{len(task.queries)} queries")
     with pytest.raises(BundleError, match="no folder of a bundle"):
         evaluated(log, tmp_path / "other", "--bundle", str(tmp_path / "elsewhere"))
+    with pytest.raises(BundleError, match="what the bundle has learned"):
+        evaluated(
+            log, tmp_path / "other", "--bundle", str(tmp_path / made.id), "--protocol", "last"
+        )
+    with pytest.raises(BundleError, match="the same id"):
+        evaluated(log, tmp_path / "other", *2 * ("--bundle", str(tmp_path / made.id)))
 
 
 def test_a_log_without_times_is_asked_for_the_last_of_each(tmp_path: Path) -> None:
@@ -92,7 +98,7 @@ def test_a_log_without_times_is_asked_for_the_last_of_each(tmp_path: Path) -> No
 
 def test_what_is_not_installed_is_named_with_the_extra_that_brings_it() -> None:
     require(TRAINING, "train")
-    with pytest.raises(ConfigError, match=r"no_such_thing: pip install 'headrace\[train\]'"):
+    with pytest.raises(ConfigError, match="no_such_thing.*the extra 'train'"):
         require(("pyarrow", "no_such_thing"), "train")
 
 

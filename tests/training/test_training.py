@@ -1,6 +1,7 @@
 """`headrace train`: from a log to a bundle that serves; killed, it goes on; bad input is told at once."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from contracts.errors import ConfigError, DatasetError
@@ -211,6 +214,30 @@ def test_nothing_is_learned_from_what_is_kept_back(log: Path) -> None:
     learned = np.arange(len(people.item)) < np.repeat(parts.learned, people.lengths)
     assert (people.timestamp_ms[learned] < cut).all()
     assert people.timestamp_ms.min() >= START_MS
+
+
+def test_what_arrives_late_is_learned_from_late_whatever_its_own_clock_says(log: Path) -> None:
+    path = log / "log" / "events.parquet"
+    table = pq.read_table(path)
+    arrived = table["timestamp"].to_numpy().copy()
+    arrived[0] = arrived.max() + 1
+    pq.write_table(table.append_column("arrived_ms", pa.array(arrived)), path)
+    found = read_log(log / "log")
+    people = sequences(found)
+    parts = split(found, people, "time", 0.3)
+    at = int(np.flatnonzero(people.timestamp_ms == START_MS)[0])
+    person = int(np.searchsorted(people.offsets, at, "right") - 1)
+    assert at == people.offsets[person + 1] - 1, "the last to arrive"
+    assert parts.learned[person] <= at
+
+
+def test_a_run_goes_on_on_the_log_that_it_began_on_and_on_no_other(tmp_path: Path) -> None:
+    a_log(tmp_path / "log", n=900, people=20, clips=40)
+    train(read(config_in(tmp_path, 1)), tmp_path, Silent())
+    shutil.rmtree(tmp_path / "log")
+    a_log(tmp_path / "log", n=900, people=20, clips=40, seed=1)
+    with pytest.raises(ConfigError, match="another log"):
+        train(read(config_in(tmp_path, 1)), tmp_path, Silent())
 
 
 def test_a_second_training_reads_up_to_the_test_and_no_further(tmp_path: Path) -> None:

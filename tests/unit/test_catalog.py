@@ -327,6 +327,17 @@ def test_rows_of_removed_videos_are_used_again_once_no_request_can_hold_them() -
     assert len(freed_s) < 40
 
 
+def test_rows_rest_for_time_that_the_writer_has_seen_not_for_that_of_a_stopped_process() -> None:
+    now_s = 0.0
+    catalog = Catalog(DIM, clock=lambda: now_s)
+    put(catalog, Video("gone", NOW_MS))
+    row = row_of(catalog, "gone")
+    catalog.remove("gone")
+    now_s += 3600.0
+    put(catalog, Video("new", NOW_MS))
+    assert row_of(catalog, "new") != row
+
+
 def pairs(n: int) -> tuple[str, str, str]:
     """The n-th set of three countries, another one for each n below 10,000."""
     codes = [f"{a}{b}" for a in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" for b in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"]
