@@ -98,7 +98,7 @@ def test_a_log_without_times_is_asked_for_the_last_of_each(tmp_path: Path) -> No
 
 def test_what_is_not_installed_is_named_with_the_extra_that_brings_it() -> None:
     require(TRAINING, "train")
-    with pytest.raises(ConfigError, match="no_such_thing.*the extra 'train'"):
+    with pytest.raises(ConfigError, match=r"no_such_thing.*the extra 'train'"):
         require(("pyarrow", "no_such_thing"), "train")
 
 
