@@ -83,11 +83,11 @@ class Probe:
             self._producer.poll(0.05)
         return placed[0]
 
-    def watch(self, user: str, video: str) -> str:
-        """The position of an event of now."""
+    def watch(self, user: str, video: str, which: str = "") -> str:
+        """The position of an event of now; `which` tells two of the same video apart."""
         now_ms = time.time_ns() // 1_000_000
         event = {
-            "event_id": f"{user}-{video}", "user_id": user, "video_id": video, "timestamp": now_ms,
+            "event_id": f"{user}-{video}{which}", "user_id": user, "video_id": video, "timestamp": now_ms,
             "event_type": "watch", "watch_ms": 29_000, "duration_ms": 30_000,
         }  # fmt: skip
         return self.send("events", user, event)
@@ -119,13 +119,24 @@ class Probe:
         self._until("polled", began, lambda: self.feed(user))
 
     def taste(self, n: int) -> None:
-        """Viewer `q_n` has watched three videos of the n-th taste."""
+        """Viewer `q_n` has watched three videos of the n-th taste.
+
+        And once more a second while that does not show: the user flow's own catalog may get a video some
+        moments after the one that serves, and an event about an unknown video moves no vector.
+        """
         for i in range(3):
             name = f"taste{n}-{i}"
             self._publish(name, n)
             until(lambda name=name: self._known(name), 30, "a video to be known")  # type: ignore[misc]
             self.watch(f"q_{n}", name)
-        until(lambda: self.feed(f"q_{n}"), 30, "the viewer to be known")
+        for again in range(30):
+            asked_s = time.perf_counter()
+            while time.perf_counter() - asked_s < 1:
+                if self.feed(f"q_{n}"):
+                    return
+                time.sleep(0.02)
+            self.watch(f"q_{n}", f"taste{n}-0", f" again {again}")
+        raise TimeoutError(f"viewer q_{n} has watched three videos and more, and no feed knows")
 
     def video(self) -> None:
         """A video of a taste, until that viewer's vector retrieves it."""
