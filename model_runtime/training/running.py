@@ -113,9 +113,8 @@ def _towers(
     before = f"{config.name}-validated" if again else bundle
     validated = drafted(model, before, config, data, {"validation_ndcg": progress.best[0]})
     if again:
-        if not (
-            folder.bundles / before / manifest.MANIFEST
-        ).exists():  # what stands on it may change
+        there = (folder.bundles / before / manifest.MANIFEST).exists()
+        if not there:  # else it may name another [rank] or appeal, and has the same towers
             manifest.put(folder.bundles, *validated)
         watch.stage("towers, on everything before the test", progress.best[1])
         later = Fitting(config, parts.before_test, log.videos, folder.again)
@@ -142,10 +141,17 @@ def _unless_there(folder: RunFolder, config: Training) -> None:
     if (path / manifest.MANIFEST).exists():
         made = manifest.read_manifest(Store(folder.bundles), config.name).training
         told = _plain(config)
-        if any(made.get(part) != told[part] for part in ("rank", "appeal") if part in made):
+        if not all(_holds(made[part], told[part]) for part in ("rank", "appeal") if part in made):
             raise BundleError(
                 f"{path} was made with another [rank] or appeal: move it away, or name this run otherwise"
             )
+
+
+def _holds(made: Any, told: Any) -> bool:
+    """Whether a manifest says what was told; of a ranker on other towers it says more."""
+    if isinstance(made, dict) and isinstance(told, dict):
+        return all(made.get(name) == value for name, value in told.items())
+    return bool(made == told)
 
 
 def _with_ranker_of(whole: Drafted, towers: Drafted) -> Drafted:

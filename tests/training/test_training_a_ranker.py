@@ -330,6 +330,7 @@ def test_a_ranker_alone_stands_on_the_built_in_towers(tmp_path: Path) -> None:
     bundle = bundles.load(ModelSettings(registry=str(made.folder / "bundle")), "r")
     assert isinstance(bundle.ranker, LearnedRanker)
     assert made.bundle.kind == "day0"
+    assert train(config, tmp_path, Nobody()).bundle == made.bundle, "the same again changes nothing"
     with pytest.raises(ConfigError, match="another configuration"):
         train(msgspec.structs.replace(config, seed=1), tmp_path, Nobody())
 
