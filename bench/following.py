@@ -72,7 +72,7 @@ def follow(running: Engine, seconds: float, gather_s: float) -> Followed:
         clock_s[0] = time.thread_time()
 
     kafka = running.kafka_settings
-    follower = TopicFollower(kafka, ("video-stats",), apply, gather_s=gather_s)
+    follower = TopicFollower(kafka, ("video-stats",), apply, gather_s=lambda: gather_s)
     follower.start()
     follower.caught_up.wait(120)
     time.sleep(1)

@@ -46,7 +46,6 @@ class VideoVector(msgspec.Struct, gc=False, frozen=True, omit_defaults=True):
             overwrites a newer one.
         produced_ms: the producer's clock (the broker's timestamp of the `videos` message).
         others: bundle -> vector, of the bundles that are held beside the live one.
-        again: said before, with fewer vectors: whoever stands at this version has it all.
     """
 
     video: Video
@@ -58,7 +57,6 @@ class VideoVector(msgspec.Struct, gc=False, frozen=True, omit_defaults=True):
     others: Annotated[
         dict[Annotated[str, msgspec.Meta(max_length=256)], bytes], msgspec.Meta(max_length=4)
     ] = {}
-    again: bool = False
 
     def of(self, bundle: str) -> "VideoVector | None":
         """The record with this bundle's vector as its own; None if it has none."""

@@ -47,7 +47,7 @@ class ServingState:
             settings.kafka,
             (VIDEO_STATS.name,),
             lambda _, messages: apply_stats(self.board, messages),
-            gather_s=_GATHER_S,
+            gather_s=lambda: _GATHER_S,
         )
         self._stop = threading.Event()
         self._chores = threading.Thread(target=self._look_after, name="index-chores", daemon=True)

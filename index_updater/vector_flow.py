@@ -154,9 +154,9 @@ class VectorWriter:
                         for name, theirs in beside.items()
                         if i in theirs
                     },
-                    again=again,
                 )
-                out.append((i, video.video_id.encode(), encode_vector(record), []))
+                headers: Headers = [(SOURCE_HEADER, place[i])] if again else []
+                out.append((i, video.video_id.encode(), encode_vector(record), headers))
         return out
 
     def _embed(

@@ -122,10 +122,12 @@ class Catalog:
         """(n,) row of each id, -1 unknown or removed."""
         return self._table.get(ids).astype(np.intp)
 
-    def stands_at(self, video: int, version: Version) -> bool:
-        """Whether this video is there in exactly this version."""
-        row = int(self._table.get(np.array([video], np.int64))[0])
-        return row >= 0 and self._version(row) == version
+    def stand_at(self, ids: Ids, versions: Ids) -> Mask:
+        """(n,) whether each video is there in exactly this version: (n, 2) partition and offset."""
+        rows = self.rows_of(ids)
+        records = self._rows.gather(rows)
+        there = (records["partition"] == versions[:, 0]) & (records["offset"] == versions[:, 1])
+        return np.asarray((rows >= 0) & there)
 
     def still_at(self, rows: Rows, ids: Ids) -> Mask:
         """(n,) whether each row has this video, and it lives: for rows that were looked up before."""

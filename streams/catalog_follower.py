@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 from confluent_kafka import Message
 
-from contracts.batch import Ids
+from contracts.batch import Ids, Mask
 from contracts.errors import BadMessageError
-from contracts.ids import hash64
+from contracts.ids import hash64, hash64_many
 from contracts.models import F32
 from contracts.videos import VideoVector, decode_vector
 from operators.catalog import Catalog
@@ -18,7 +18,9 @@ from operators.versions import Version, is_older
 
 _log = logging.getLogger(__name__)
 _OFF_UNIT: Final = 0.01  # towers normalise; what is further off was not made by one
-SOURCE_HEADER: Final = "source"  # "partition:offset" on `videos` of what a tombstone removes
+# "partition:offset" on `videos`: of what a tombstone removes, and of what is said once more because a
+# bundle has come. Who stands there need not read the message.
+SOURCE_HEADER: Final = "source"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,20 +43,14 @@ def apply_vectors(catalog: Catalog, bundle_id: str, messages: Sequence[Message])
     """Bring the catalog forward by messages of `video-vectors`; the newest version of a video wins.
 
     That is the later one, unless a worker that had slept wrote it. Vectors of other bundles are
-    left out: a score never mixes bundles. So is what was said before and is here.
+    left out: a score never mixes bundles. So is, unread, what was said before and is here.
     """
     latest: dict[str, tuple[Version | None, VideoVector | None]] = {}
-    for m in messages:
-        key = m.key() or b""
-        video_id = key if isinstance(key, str) else key.decode("utf-8", "replace")
-        record = None if m.value() is None else _record(m, bundle_id, catalog)
-        if m.value() is not None and record is None:
-            continue
-        version = _version(m) if record is None else (record.source_partition, record.source_offset)
-        before, _ = latest.get(video_id, (None, None))
-        if version is None or not is_older(version, before):
-            latest.pop(video_id, None)
-            latest[video_id] = version, record
+    for said in _usable(_news(catalog, messages), bundle_id, catalog.dim):
+        before, _ = latest.get(said.video_id, (None, None))
+        if said.version is None or not is_older(said.version, before):
+            latest.pop(said.video_id, None)
+            latest[said.video_id] = said.version, said.record
     removed = [
         hash64(video_id)
         for video_id, (version, record) in latest.items()
@@ -63,33 +59,76 @@ def apply_vectors(catalog: Catalog, bundle_id: str, messages: Sequence[Message])
     return _upsert(catalog, [r for _, r in latest.values() if r is not None], removed)
 
 
-def _record(message: Message, bundle_id: str, catalog: Catalog) -> VideoVector | None:
+@dataclass(slots=True)
+class _Said:
+    """A message: what it is about, and the version that its header names.
+
+    Attributes:
+        record: of an upsert, once it was read.
+    """
+
+    message: Message
+    video_id: str
+    version: Version | None
+    record: VideoVector | None = None
+
+
+def _news(catalog: Catalog, messages: Sequence[Message]) -> list[_Said]:
+    """All but the repetitions of what is here. A new bundle makes each video said once more."""
+    said = [_Said(m, _video_id(m), _version(m)) for m in messages]
+    repeated = [s for s in said if s.version is not None and s.message.value() is not None]
+    if not repeated:
+        return said
+    here = catalog.stand_at(
+        hash64_many([s.video_id for s in repeated]),
+        np.array([s.version for s in repeated], np.int64),
+    )
+    known = {id(s) for s, is_here in zip(repeated, here.tolist(), strict=True) if is_here}
+    return [s for s in said if id(s) not in known]
+
+
+def _usable(said: Sequence[_Said], bundle_id: str, dim: int) -> list[_Said]:
+    """Removals, and upserts that have a vector of this bundle."""
+    vectors: list[bytes] = []
+    usable: list[_Said] = []
+    for s in said:
+        value = s.message.value()
+        if value is not None:
+            s.record = _record(s.message, value, bundle_id)
+            if s.record is None or len(s.record.vector) != 4 * dim:
+                continue
+            s.version = s.record.source_partition, s.record.source_offset
+            vectors.append(s.record.vector)
+        usable.append(s)
+    are = iter(_are_directions(vectors, dim).tolist())
+    return [s for s in usable if s.record is None or next(are)]
+
+
+def _record(message: Message, value: bytes, bundle_id: str) -> VideoVector | None:
     """What an upsert says; None if it is not for us."""
     try:
-        record = decode_vector(message.value() or b"").of(bundle_id)
+        return decode_vector(value).of(bundle_id)
     except BadMessageError as e:  # only the engine writes here: a bug, said and passed over
         _log.error("video-vectors %s@%s: %s", message.partition(), message.offset(), e)
         return None
-    if record is None or not _is_direction(record.vector, catalog.dim):
-        return None
-    if record.again:
-        version = record.source_partition, record.source_offset
-        return None if catalog.stands_at(hash64(record.video.video_id), version) else record
-    return record
 
 
 def _upsert(catalog: Catalog, records: Sequence[VideoVector], removed: Sequence[int]) -> Change:
-    vectors = np.frombuffer(b"".join(r.vector for r in records), np.float32)
-    vectors = vectors.reshape(len(records), catalog.dim)
+    vectors = _stacked([r.vector for r in records], catalog.dim)
     versions = [(r.source_partition, r.source_offset) for r in records]
     applied = catalog.upsert([r.video for r in records], vectors, versions)
     kept = [r for r, ok in zip(records, applied.tolist(), strict=True) if ok]
     return Change(
         np.array(removed, np.int64),
-        np.array([hash64(r.video.video_id) for r in kept], np.int64),
+        hash64_many([r.video.video_id for r in kept]),
         vectors[applied],
         np.array([r.produced_ms for r in kept], np.int64),
     )
+
+
+def _video_id(message: Message) -> str:
+    key = message.key() or b""
+    return key if isinstance(key, str) else key.decode("utf-8", "replace")
 
 
 def _version(message: Message) -> tuple[int, int] | None:
@@ -108,9 +147,13 @@ def _is_number(text: str, digits: int) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= digits
 
 
-def _is_direction(vector: bytes, dim: int) -> bool:
-    """Whether the bytes are `dim` float32 of unit length, as half precision can hold them."""
-    if len(vector) != 4 * dim:
-        return False
-    length = float(np.linalg.norm(np.frombuffer(vector, "<f4").astype(np.float64)))
-    return abs(length - 1.0) < _OFF_UNIT  # NaN is not
+def _stacked(vectors: Sequence[bytes], dim: int) -> F32:
+    """(n, d) of vectors as they stand on the wire."""
+    return np.frombuffer(b"".join(vectors), "<f4").reshape(len(vectors), dim)
+
+
+def _are_directions(vectors: Sequence[bytes], dim: int) -> Mask:
+    """(n,) whether each is of unit length, as half precision can hold it."""
+    rows = _stacked(vectors, dim).astype(np.float64)
+    lengths = np.sqrt(np.einsum("nd,nd->n", rows, rows))
+    return np.asarray(np.abs(lengths - 1.0) < _OFF_UNIT)  # NaN is not

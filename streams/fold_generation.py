@@ -54,7 +54,7 @@ class FoldGeneration:
             settings.kafka,
             (VIDEO_VECTORS.name,),
             paced(lambda _, m: apply_vectors(catalog, bundle.id, m), lambda: self.live),
-            gather_s=_GATHER_S,
+            gather_s=lambda: _GATHER_S,
         )
         self._complete = Completeness(settings.kafka, marks, bundle.id, self.follower)
         self.follower.start()

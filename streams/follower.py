@@ -40,8 +40,8 @@ class TopicFollower:
     away is waited out; what was applied stays.
 
     Args:
-        gather_s: how long a batch may fill once all that was there is applied. A batch of few costs
-            nearly what one of hundreds does.
+        gather_s: how long a batch may fill once all that was there is applied, asked before each. A
+            batch of few costs nearly what one of hundreds does.
 
     Attributes:
         caught_up: see above.
@@ -54,7 +54,7 @@ class TopicFollower:
         topics: Sequence[str],
         apply: Apply,
         start: Followed | None = None,
-        gather_s: float = 0.0,
+        gather_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._kafka, self._topics, self._apply = kafka, tuple(topics), apply
         self._gather_s = gather_s
@@ -172,8 +172,8 @@ class TopicFollower:
         got = consumer.consume(1, 0.1)
         if got:
             live = self.caught_up.is_set()
-            if live and self._gather_s:
-                self._stop.wait(self._gather_s)
+            if live and (gather_s := self._gather_s()):
+                self._stop.wait(gather_s)
             got += consumer.consume((_LIVE_BATCH if live else _BATCH) - 1, 0.0)
         usable = [m for m in got if m.error() is None]
         if usable:

@@ -67,7 +67,7 @@ def vector() -> bytes:
 def vector_of_two() -> bytes:
     """The same, of a time in which another bundle was held beside."""
     made = targets.bundle().items.embed([VIDEO])[0].astype("<f4").tobytes()
-    record = VideoVector(VIDEO, "small", made[:128], 0, 5, NOW_MS, {"day0": made}, again=True)
+    record = VideoVector(VIDEO, "small", made[:128], 0, 5, NOW_MS, {"day0": made})
     return encode_vector(record)
 
 

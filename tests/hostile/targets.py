@@ -206,6 +206,7 @@ def a_vector(payload: bytes) -> None:
 
 def a_removed_vector(header: bytes) -> None:
     followed(b"v0", None, [("source", header)])
+    followed(b"v0", b"", [("source", header)])
 
 
 def followed(key: bytes, value: bytes | None, headers: Any) -> None:

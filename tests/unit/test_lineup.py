@@ -57,8 +57,8 @@ def record(offset: int, title: str = "pasta", again: bool = False, both: bool = 
     video = msgspec.structs.replace(VIDEO, title=title)
     vectors = {b.id: b.items.embed([video])[0].astype("<f4").tobytes() for b in (OLD, NEW)}
     others = {NEW.id: vectors[NEW.id]} if both else {}
-    made = VideoVector(video, OLD.id, vectors[OLD.id], 0, offset, 1, others, again)
-    return Said(encode_vector(made))
+    made = VideoVector(video, OLD.id, vectors[OLD.id], 0, offset, 1, others)
+    return Said(encode_vector(made), [("source", b"0:%d" % offset)] if again else [])
 
 
 def apply(catalog: Catalog, bundle: str, *said: Said) -> int:
@@ -123,6 +123,18 @@ def test_what_is_said_again_reaches_only_who_does_not_stand_there() -> None:
     assert apply(catalog, OLD.id, record(5, again=True)) == 0
     assert apply(fresh, NEW.id, record(5, again=True)) == 1
     assert apply(catalog, OLD.id, record(6, again=True)) == 1
+
+
+def test_what_is_said_again_is_not_even_read_by_who_stands_there(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    catalog = Catalog(OLD.items.dim)
+    garbage = Said(b"not a vector", [("source", b"0:5")])
+    apply(catalog, OLD.id, record(5))
+    apply(catalog, OLD.id, garbage)
+    assert not caplog.records
+    apply(Catalog(NEW.items.dim), NEW.id, garbage)
+    assert "not a video vector" in caplog.text
 
 
 def test_what_is_said_again_never_undoes_what_came_later() -> None:
