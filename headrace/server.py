@@ -42,8 +42,9 @@ def run_server(environ: MutableMapping[str, str]) -> None:
         stale.unlink()
     # Read by prometheus_client when a worker imports it.
     environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
-    # A product on all cores at once keeps the other workers, and this one's requests, waiting.
-    environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # A product on all cores at once keeps the other workers, and this one's requests, waiting; and the
+    # fork of a snapshot ends OpenBLAS's other threads under a product, which then waits for ever.
+    environ["OPENBLAS_NUM_THREADS"] = "1"
     try:
         _serve(settings.api)
     finally:

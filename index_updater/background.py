@@ -1,7 +1,8 @@
 """Work on a copy of this process' memory, in a child made by `fork`.
 
 The child runs one function that touches files only, and ends by `_exit`: no thread, no socket and no
-handler of the parent lives on in it.
+handler of the parent lives on in it. The parent has to keep OpenBLAS to one thread, as `headrace serve`
+does: at a fork it ends its others, and a product that is under way in one of them never returns.
 """
 
 import gc

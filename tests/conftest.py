@@ -27,6 +27,9 @@ hypothesis_settings.register_profile(
 )
 hypothesis_settings.load_profile("headrace")
 
+# As in a serving process, and for the same reason: see index_updater.background. numpy reads it once.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
 POM = Path(__file__).parent / "kafka" / "pom.xml"
 
 

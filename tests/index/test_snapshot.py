@@ -204,6 +204,23 @@ def test_a_child_that_fails_or_dies_is_said_and_leaves_nothing(tmp_path: Path) -
             os.waitpid(child.pid, os.WNOHANG)
 
 
+def test_children_are_made_beside_products_and_none_of_those_is_stuck() -> None:
+    x, stop = np.ones((96, 64), np.float32), threading.Event()
+    y = np.ones((16_384, 64), np.float32)
+
+    def multiply() -> None:
+        while not stop.is_set():
+            x @ y.T
+
+    at_work = threading.Thread(target=multiply, daemon=True)
+    at_work.start()
+    for _ in range(200):
+        background.in_child(lambda: None).wait()
+    stop.set()
+    at_work.join(20)
+    assert not at_work.is_alive()
+
+
 def test_a_removal_that_reached_the_catalog_only_is_made_up_for_at_boot(
     quick: IndexSettings, tmp_path: Path
 ) -> None:
