@@ -20,6 +20,7 @@ from typing import Any
 import hnswlib
 import numpy as np
 import psutil
+from threadpoolctl import threadpool_limits
 
 from bench._report import Figure, percentiles_ms, progress, report
 from bench._vectors import Clusters, Day0, Vectors, asked
@@ -270,6 +271,7 @@ def boot(index: LiveIndex, settings: IndexSettings) -> list[Figure]:
 
 def main(arguments: Sequence[str] = ()) -> None:
     """Run all parts, print the table, write bench/out/index.json, end with a line of JSON."""
+    threadpool_limits(1, "blas")  # as in a serving process: a snapshot's fork ends the others
     parser = argparse.ArgumentParser(prog="bench.index", description=__doc__)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--structure", default=IndexSettings().structure)
