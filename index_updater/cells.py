@@ -6,7 +6,9 @@ bundle: viewers' vectors lie between clusters that the graph's links do not join
 the best 500 at an effort of 600 and 0.90 at 4,800, in 9 ms; cells find 0.99 in 1.1 ms (docs/LOG.md).
 
 A search reads a byte a number (`index_updater.codes`), and compares exactly what is left: a third
-of the time, and the same rows found.
+of the time, and the same rows found. It ends when what it reads brings nothing more: half of the
+viewers need 20,000 rows of a million and one in ten needs 50,000, so that a number of rows that is
+enough for all would cost most of them three times as much (docs/LOG.md).
 
 Same contract as `index_updater.graph.Graph`: the caller keeps writes and searches apart.
 """
@@ -25,7 +27,8 @@ Labels = NDArray[np.int64]
 _SIZE: Final = 1024  # rows of a full cell: 0.25 MB at 64 dimensions
 _LEAST: Final = 1 / 4  # of the rows stay on either side of a cut: so many cells at most
 _TURNS: Final = 6  # of 2-means
-_READ: Final = 32  # rows that a search reads for each of effort, which is counted as HNSW counts it
+_PATIENCE: Final = 32  # rows without a find, for each of effort, after which a search ends
+_LONGEST: Final = 8  # times that many rows: a query between everything must not cost without bound
 _NOWHERE: Final = -1
 
 
@@ -90,15 +93,15 @@ class Cells:
         self.marked += 1
 
     def search(self, query: F32, k: int, ef: int = 0) -> tuple[Labels, F32]:
-        """(m,) labels and cosines, best first, m <= k; with another effort if `ef` says one."""
+        """(m,) labels and cosines, best first, m <= k; with another patience if `ef` says one."""
         k = min(k, self.live)
         if k <= 0:
             return np.empty(0, np.int64), np.empty(0, np.float32)
-        bases = self._centres[: self._n] @ query
-        cells = self._nearest_cells(bases, max(k, (ef or self.ef) * _READ))
+        bases, patience = self._centres[: self._n] @ query, (ef or self.ef) * _PATIENCE
+        cells = self._nearest_cells(bases, max(k, patience * _LONGEST))
         found, sims = nearest(
             self._codes, self._scales, self._rows, self._counts, cells, bases, *coded_query(query),
-            query, k, _SIZE,
+            query, k, _SIZE, patience,
         )  # fmt: skip
         best = np.argsort(-sims)[:k]
         return self._labels[found[best]].astype(np.int64), sims[best]
@@ -178,7 +181,7 @@ def _compile(dim: int) -> None:
     codes, scales = empty(1, dim), rows[:, 0].copy()
     encode(rows, codes, scales, rows, few[0], 1)
     order = few[0].astype(np.intp)
-    nearest(codes, scales, rows, few[1], order, scales, *coded_query(rows[0]), rows[0], 1, 1)
+    nearest(codes, scales, rows, few[1], order, scales, *coded_query(rows[0]), rows[0], 1, 1, 1)
 
 
 def _halves(rows: F32) -> tuple[NDArray[np.intp], int]:

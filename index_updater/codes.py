@@ -20,6 +20,7 @@ _BLOCK: Final = (
 )
 _MOST: Final = 127
 _QUERY: Final = 32_767  # 64 x 127 x this stays below 2^31
+_ENOUGH: Final = 100  # one of so many wanted keeps a search going
 
 
 def empty(rows: int, dim: int) -> Codes:
@@ -57,18 +58,20 @@ def encode(rows: F32, codes: Codes, scales: F32, centres: F32, slots: Slots, siz
 @free_kernel
 def nearest(
     codes: Codes, scales: F32, rows: F32, counts: Slots, cells: NDArray[np.intp], bases: F32,
-    coded: NDArray[np.int16], step: float, query: F32, k: int, size: int,
+    coded: NDArray[np.int16], step: float, query: F32, k: int, size: int, patience: int,
 ) -> tuple[Slots, F32]:  # fmt: skip
     """Slots and exact cosines, in no order, of a quarter more than the k best rows of these cells.
 
-    `bases` are the cosines of the query and each cell's centre.
+    Cells are read in this order until `patience` rows in a row have brought fewer than k / 100 among
+    the best so far. `bases` are the cosines of the query and each cell's centre.
     """
     keep = k + k // 4 + 32
-    found, sims = np.empty(4 * keep + size, np.int32), np.empty(4 * keep + size, np.float32)
+    found, sims = np.empty(keep, np.int32), np.full(keep, -np.inf, np.float32)  # a heap: least first
     near = np.empty(size, np.float32)
-    worth = np.float32(step)
-    n, least, left = 0, np.float32(-np.inf), len(cells)
-    for cell in cells:
+    came = np.empty(len(cells), np.int32)  # by each cell
+    oldest, recent, lately = 0, 0, 0  # cell, rows and what came, of the last `patience` rows
+    worth, least, enough = np.float32(step), sims[0], max(1.0, k / _ENOUGH)
+    for at, cell in enumerate(cells):
         first = cell * size
         rows_here = counts[cell]
         near[:rows_here] = bases[cell]
@@ -81,20 +84,34 @@ def nearest(
                     number = np.int32(part[r, j]) * np.int32(asked[j])
                     total = np.int32(total + np.int32(number))
                 near[r] += np.float32(total) * scales[first + r] * worth
-        for r in range(rows_here):  # without a branch that nobody could foresee
-            found[n], sims[n] = first + r, near[r]
-            n += near[r] > least
-        left -= 1
-        if n < 4 * keep and (left or n <= keep):
-            continue
-        least = np.partition(sims[:n], n - keep)[n - keep]
-        above = np.flatnonzero(sims[:n] > least)
-        equal = np.flatnonzero(sims[:n] == least)[: keep - len(above)]
-        kept = np.concatenate((above, equal))
-        found[:keep], sims[:keep], n = found[kept], sims[kept], keep
-    for i in range(n):
+        came[at] = 0
+        for r in range(rows_here):
+            if near[r] <= least:
+                continue
+            came[at] += 1
+            hole, child = 0, 1
+            while child < keep:
+                if child + 1 < keep and sims[child + 1] < sims[child]:
+                    child += 1
+                if sims[child] >= near[r]:
+                    break
+                found[hole], sims[hole] = found[child], sims[child]
+                hole, child = child, 2 * child + 1
+            found[hole], sims[hole] = first + r, near[r]
+            least = sims[0]
+        recent += rows_here
+        lately += came[at]
+        while recent - counts[cells[oldest]] >= patience:
+            recent -= counts[cells[oldest]]
+            lately -= came[oldest]
+            oldest += 1
+        if recent >= patience and lately < enough and least > -np.inf:
+            break
+    full = np.flatnonzero(sims > -np.inf)
+    found = found[full]
+    for i in range(len(found)):
         sim = np.float32(0)
         for j in range(len(query)):
             sim += rows[found[i], j] * query[j]
         sims[i] = sim
-    return found[:n], sims[:n]
+    return found, sims[: len(found)]

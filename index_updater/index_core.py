@@ -101,8 +101,8 @@ class IndexCore:
         """(m,) ids and (m,) cosines, best first, m <= k; fewer only when fewer are there.
 
         Args:
-            effort: rows of the graph that the search keeps; 0: what it takes for any query. One
-                that lies on a video, not between tastes, takes about 2k (docs/LOG.md).
+            effort: how much the search looks at before it gives up; 0: what it takes for any
+                query. One that lies on a video, not between tastes, takes about k (docs/LOG.md).
 
         Raises:
             ValueError: on a query of another dimension, with NaN or infinity, or zero.

@@ -44,7 +44,7 @@ def test_the_nearest_by_codes_are_the_nearest(dim: int, spread: float) -> None:
         query = unit_rows(x[rng.integers(0, len(x), (1, 3))].sum(axis=1))[0]
         slots, sims = nearest(
             codes, scales, x, counts, rng.permutation(CELLS), centres @ query,
-            *coded_query(query), query, k, SIZE,
+            *coded_query(query), query, k, SIZE, len(x),
         )  # fmt: skip
         assert len(set(slots.tolist())) == len(slots)
         assert np.isin(slots, there).all()
@@ -52,3 +52,21 @@ def test_the_nearest_by_codes_are_the_nearest(dim: int, spread: float) -> None:
         best = np.sort(x[there] @ query)[::-1][: min(k, len(there))]
         got = np.sort(sims)[::-1][: len(best)]
         assert np.count_nonzero(got >= best[-1] - 1e-6) >= 0.998 * len(best)
+
+
+@pytest.mark.parametrize(("patience", "there"), [(3 * SIZE, False), (4 * SIZE, True)])
+def test_a_search_goes_on_until_so_many_rows_in_a_row_bring_nothing(
+    patience: int, there: bool
+) -> None:
+    """Cells of the best, then three of the worst, then the one row that is better than all."""
+    x = np.zeros((CELLS * SIZE, 4), np.float32)
+    x[:, 0], x[: 2 * SIZE, 0], x[5 * SIZE, 0] = -1, np.linspace(0.1, 0.5, 2 * SIZE), 1
+    codes, scales, centres = empty(len(x), 4), np.empty(len(x), np.float32), x[:: len(x) // CELLS]
+    encode(x, codes, scales, centres, np.arange(len(x), dtype=np.int32), SIZE)
+    query = np.array([1, 0, 0, 0], np.float32)
+    slots, _ = nearest(
+        codes, scales, x, np.full(CELLS, SIZE, np.int32), np.arange(CELLS), centres @ query,
+        *coded_query(query), query, 20, SIZE, patience,
+    )  # fmt: skip
+    assert (5 * SIZE in slots) == there
+    assert np.isin(np.arange(2 * SIZE - 19, 2 * SIZE), slots).all()

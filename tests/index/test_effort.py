@@ -14,8 +14,8 @@ DIM, K = 16, 10
 F32 = NDArray[np.float32]
 
 
-def unit(n: int, seed: int) -> F32:
-    x = np.random.default_rng(seed).standard_normal((n, DIM)).astype(np.float32)
+def unit(n: int, seed: int, dim: int = DIM) -> F32:
+    x = np.random.default_rng(seed).standard_normal((n, dim)).astype(np.float32)
     out: F32 = x / np.linalg.norm(x, axis=1, keepdims=True)
     return out
 
@@ -41,18 +41,19 @@ def test_searches_of_different_effort_beside_each_other_each_get_their_own(struc
 
 
 def test_an_index_that_is_filled_beside_another_is_tuned_once_before_it_takes_over() -> None:
-    settings = IndexSettings(structure="cells", ef_search=100)  # too little for 0.98
-    index = LiveIndex(DIM, settings, capacity=20_000)
+    settings = IndexSettings(structure="cells", ef_search=10)  # too little for 0.98
+    dim, k = 48, 8
+    index = LiveIndex(dim, settings, capacity=20_000)
     index.fill_beside()
     for start in range(0, 6000, 1000):
-        index.upsert(np.arange(start, start + 1000), unit(1000, start + 1))
+        index.upsert(np.arange(start, start + 1000), unit(1000, start + 1, dim))
         while index.maintain():
             pass
-    assert (index.effort, index.rebuilds) == (100, 0)
-    before = float(index.shares(unit(100, 7), 100).mean())
+    assert (index.effort, index.rebuilds) == (10, 0)
+    before = float(index.shares(unit(100, 7, dim), k).mean())
     index.take_over()
     raised = index.effort
-    assert raised > 100
-    assert index.recall(unit(100, 7), 100) > before
+    assert raised > 10
+    assert index.recall(unit(100, 7, dim), k) > before
     index.take_over()
     assert index.effort == raised
