@@ -97,7 +97,9 @@ class IndexSettings(Section):
     m: int = Field(16, ge=4, le=64, description="Of HNSW.")
     ef_construction: int = Field(100, ge=10, description="Of HNSW.")
     ef_search: int = Field(
-        600, ge=10, description="Least effort of a search; in cells it reads 32 rows for each."
+        600,
+        ge=10,
+        description="Least effort of a search; in cells it ends 32 rows for each after the last find.",
     )
     tail_rows: int = Field(2048, ge=1, description="Exact rows in front of the graph.")
     pause_ms: float = Field(1.0, gt=0, description="Longest that an insertion holds readers up.")

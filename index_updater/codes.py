@@ -66,7 +66,10 @@ def nearest(
     the best so far. `bases` are the cosines of the query and each cell's centre.
     """
     keep = k + k // 4 + 32
-    found, sims = np.empty(keep, np.int32), np.full(keep, -np.inf, np.float32)  # a heap: least first
+    found, sims = (
+        np.empty(keep, np.int32),
+        np.full(keep, -np.inf, np.float32),
+    )  # a heap: least first
     near = np.empty(size, np.float32)
     came = np.empty(len(cells), np.int32)  # by each cell
     oldest, recent, lately = 0, 0, 0  # cell, rows and what came, of the last `patience` rows
