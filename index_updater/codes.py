@@ -94,8 +94,7 @@ def nearest(
             came[at] += 1
             hole, child = 0, 1
             while child < keep:
-                if child + 1 < keep and sims[child + 1] < sims[child]:
-                    child += 1
+                child += child + 1 < keep and sims[child + 1] < sims[child]
                 if sims[child] >= near[r]:
                     break
                 found[hole], sims[hole] = found[child], sims[child]

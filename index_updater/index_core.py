@@ -19,7 +19,7 @@ from contracts.settings import IndexSettings
 from index_updater.exact import RESTS, View, best, exact_search, first_view, tail_search
 from index_updater.generation import EXACT_BELOW, Generation
 from index_updater.graph import F32, Labels
-from index_updater.recall import Found, likely_queries, shares_found
+from index_updater.recall import PROBED, Found, likely_queries, shares_found
 from index_updater.rwlock import SharedLock
 from index_updater.vectors import last_of_each, unit_halves, unit_query, unit_rows
 
@@ -135,7 +135,7 @@ class IndexCore:
 
     def probe(self, seed: int, k: int) -> float:
         """`recall` of what is likely to be asked: videos, and viewers' vectors, which are harder."""
-        return self.recall(likely_queries(self._view, seed), min(k, len(self)), RESTS)
+        return self.recall(likely_queries(self._view, seed, PROBED), min(k, len(self)), RESTS)
 
     def shares(self, queries: F32, k: int, rests: float = 0.0) -> F32:
         """(m,) share of the exact k best found for each of (m, d) queries. The index learns nothing."""
@@ -218,8 +218,14 @@ class IndexCore:
         return seen, labels, sims
 
     def _shares(self, view: View, queries: F32, exact: Sequence[Found], k: int, effort: int) -> F32:
-        """(m,) recall of the search of a view, by queries of which the exact best are known."""
-        return shares_found(exact, [self._near(query, k, view, effort)[1:] for query in queries])
+        """(m,) recall of the search of a view, by queries of which the exact best are known.
+
+        What has died since the view cannot be found, however long a search goes on.
+        """
+        found = [self._near(query, k, view, effort)[1:] for query in queries]
+        now = self._view.alive
+        left = [(labels[now(labels)], sims[now(labels)]) for labels, sims in exact]
+        return np.minimum(shares_found(left, found), np.float32(1))
 
     def _recent_queries(self) -> F32:
         """(m, d) of the last searches."""

@@ -25,7 +25,7 @@ from index_updater.generation import EXACT_BELOW, Generation, capacity_for
 from index_updater.graph import F32
 from index_updater.index_core import IndexCore
 from index_updater.rebuild import Rebuild
-from index_updater.recall import likely_queries, raise_ef, tuned_k, weakest
+from index_updater.recall import TUNED, likely_queries, raise_ef, tuned_k, weakest
 
 _log = logging.getLogger(__name__)
 _FULL: Final = 0.8  # of the graph's capacity: the rest is what comes during the rebuild
@@ -199,7 +199,7 @@ class LiveIndex(IndexCore):
             return False
         asked = [self._missed] if self._missed is not None else []
         self._missed, self._looked_at, k = None, changes, tuned_k(self.settings)
-        likely = likely_queries(view, view.n)
+        likely = likely_queries(view, view.n, TUNED)
         if not len(likely):
             return False
         queries = np.concatenate([*asked, self._recent_queries(), likely])

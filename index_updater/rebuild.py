@@ -12,7 +12,7 @@ from contracts.settings import IndexSettings
 from index_updater.exact import View, exact_search, first_view
 from index_updater.generation import ALIVE, EXACT_BELOW, Generation
 from index_updater.graph import Labels
-from index_updater.recall import likely_queries, raise_ef, shares_found, tuned_k, weakest
+from index_updater.recall import TUNED, likely_queries, raise_ef, shares_found, tuned_k, weakest
 
 
 class Rebuild:
@@ -35,7 +35,7 @@ class Rebuild:
         """Find the effort that the new graph takes, while nobody else searches it."""
         new, settings = self._new, self._settings
         view = first_view(new, 1)
-        queries, k = likely_queries(view, view.n), tuned_k(settings)
+        queries, k = likely_queries(view, view.n, TUNED), tuned_k(settings)
         if view.n <= EXACT_BELOW or not len(queries):
             return
         exact = exact_search(view, queries, k)
