@@ -65,7 +65,9 @@ class UserSettings(Section):
     session_gap_min: float = Field(30.0, gt=0)
     affinity_half_life_h: float = Field(72.0, gt=0)
     shown_for_h: float = Field(
-        6.0, gt=0, description="A shown video is held back so long, or until 150 more."
+        6.0,
+        gt=0,
+        description="A shown video is held back so long (twice at most), or until 150 more.",
     )
     ttl_days: float = Field(90.0, gt=0, description="An idle user's state expires after so long.")
     future_tolerance_ms: int = Field(

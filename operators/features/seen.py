@@ -1,12 +1,12 @@
 """What a person watched (not again) and was shown (not for some hours): Bloom filters.
 
-Each has two generations; a full one, or for `shown` one of a certain age, becomes the one before.
-With 4 probes, 200 videos in 2048 bits (150 in 1536) give a false positive rate of
-(1 - e^(-4 n / bits))^4 = 1.1 % a full generation: Broder and Mitzenmacher, "Network Applications of
-Bloom Filters", 2004. A false positive hides a video that was never shown.
+Each has two generations; a full one, or for `shown` one that was filled for the span, becomes the one
+before, which is dropped. With 4 probes, 200 videos in 2048 bits (150 in 1536) give a false positive
+rate of (1 - e^(-4 n / bits))^4 = 1.1 % a full generation: Broder and Mitzenmacher, "Network
+Applications of Bloom Filters", 2004. A false positive hides a video that was never shown.
 
-The other error: what lies further back than the last 200 to 400 watched videos (150 to 300 shown) is
-forgotten, and may be recommended again.
+A watched video is remembered until 200 to 400 more, a shown one at least for the span or until 150
+more, and at most for twice the span and until 300 more. Then it may be recommended again.
 """
 
 from typing import Any, Final
@@ -63,26 +63,40 @@ def fold(records: Records, events: LiveEvents) -> None:
     """Remember what was watched, skipped or refused."""
     rows = events.rows[_SEES[events.rows["action"]] & (events.rows["video"] != 0)]
     at, mask = _probes(np.ascontiguousarray(rows["video"]), WATCHED_BYTES * 8)
-    users, aged = np.ascontiguousarray(rows["user"]), np.zeros(len(rows), np.uint8)
-    _add(records["watched"], records["watched_n"], users, aged, at, mask, WATCHED_CAPACITY)
+    users = np.ascontiguousarray(rows["user"])
+    # No clock: only a full generation is put away.
+    since_ms, at_ms = np.zeros(len(records), np.int64), np.zeros(len(rows), np.int64)
+    filters, counts = records["watched"], records["watched_n"]
+    _add(filters, counts, since_ms, users, at_ms, 0, at, mask, WATCHED_CAPACITY)
 
 
 @kernel
 def _add(
     filters: NDArray[np.uint8],
     counts: NDArray[np.uint16],
+    since_ms: NDArray[np.int64],
     users: Rows,
-    aged: NDArray[np.uint8],
+    at_ms: NDArray[np.int64],
+    span_ms: int,
     at: NDArray[np.intp],
     mask: NDArray[np.uint8],
     capacity: int,
 ) -> None:
-    """Put id i into filter `users[i]`.
+    """Put id i into filter `users[i]`, of which one generation is filled since `since_ms`.
 
-    A generation that is full, or has aged (`aged[i]` of them), becomes the one before first.
+    What is put away was all added by the time at which the next generation begins, so it may be
+    dropped a span after that.
     """
     for i, u in enumerate(users):
-        for _ in range(max(aged[i], counts[u, 0] >= capacity)):
+        age_ms = at_ms[i] - since_ms[u]
+        turns = 0
+        if age_ms > 2 * span_ms:  # nothing of the generation being filled is recent either
+            turns, since_ms[u] = 2, at_ms[i]
+        elif age_ms > span_ms:  # as if put away in time: later, it would be held for longer
+            turns, since_ms[u] = 1, since_ms[u] + span_ms
+        elif counts[u, 0] >= capacity:
+            turns, since_ms[u] = 1, at_ms[i]
+        for _ in range(turns):
             filters[u, 1] = filters[u, 0]
             filters[u, 0] = 0
             counts[u, 1] = counts[u, 0]
@@ -99,23 +113,10 @@ def fold_shown(
     records: Records, users: Rows, ids: Ids, at_ms: NDArray[np.int64], shown_for_h: float
 ) -> None:
     """Remember that video i was shown to `users[i]` at `at_ms[i]`, one after the other; in place."""
-    aged = _aged(records["shown_since_ms"], users, at_ms, int(shown_for_h * _HOUR_MS))
     at, mask = _probes(np.ascontiguousarray(ids), SHOWN_BYTES * 8)
-    _add(records["shown"], records["shown_n"], users, aged, at, mask, SHOWN_CAPACITY)
-
-
-@kernel
-def _aged(
-    since_ms: NDArray[np.int64], users: Rows, at_ms: NDArray[np.int64], span_ms: int
-) -> NDArray[np.uint8]:
-    """(n,) generations to put away before each; `since_ms` of the one being filled moves on."""
-    aged = np.zeros(len(users), np.uint8)
-    for i, u in enumerate(users):
-        if at_ms[i] - since_ms[u] > span_ms:
-            # After two such spans nothing of the generation being filled is recent either.
-            aged[i] = 2 if at_ms[i] - since_ms[u] > 2 * span_ms else 1
-            since_ms[u] = at_ms[i]
-    return aged
+    filters, counts, since_ms = records["shown"], records["shown_n"], records["shown_since_ms"]
+    span_ms = int(shown_for_h * _HOUR_MS)
+    _add(filters, counts, since_ms, users, at_ms, span_ms, at, mask, SHOWN_CAPACITY)
 
 
 def seen(state: Any, ids: Ids, now_ms: int, shown_for_h: float) -> Mask:

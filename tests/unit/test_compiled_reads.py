@@ -1,7 +1,9 @@
 """What a feed reads of a viewer's record in compiled loops, beside the plain form of the same law."""
 
+from itertools import pairwise
+
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contracts.events import Action
@@ -48,6 +50,37 @@ def test_what_was_shown_is_seen_for_its_hours_and_little_else(
     if ago > 2.01 or not n:
         assert not got.any()
     assert np.count_nonzero(got[n:]) <= 0.1 * len(ids)
+
+
+@given(
+    seeds,
+    st.lists(
+        st.tuples(st.integers(0, 130), st.sampled_from([0.0, 0.0, 0.01, 0.3, 0.95, 1.3, 2.1, 9.0])),
+        max_size=14,
+    ),
+    st.sampled_from([0.0, 0.2, 0.6, 0.9, 1.5]),
+    st.lists(st.integers(0, 1500), max_size=4),
+)
+@example(0, [(1, 0.0), (149, 0.8), (1, 0.0)], 0.9, [])  # full long after it began
+def test_what_was_shown_is_held_back_for_the_span_or_until_150_more_and_never_for_two_spans(
+    seed: int, pages: list[tuple[int, float]], later: float, cuts: list[int]
+) -> None:
+    rng = np.random.default_rng(seed)
+    n, wait_h = [size for size, _ in pages], [hours for _, hours in pages]
+    at_h = np.repeat(np.cumsum(wait_h), n)
+    ids = rng.integers(-(2**63), 2**63 - 1, len(at_h) + 100)
+    at_ms = NOW_MS + (at_h * 3_600_000).astype(np.int64)
+    cut, whole = new_users(1, DTYPE), new_users(1, DTYPE)
+    fold_shown(whole, np.zeros(len(at_ms), np.intp), ids[: len(at_ms)], at_ms, 1.0)
+    for a, b in pairwise([0, *sorted(min(c, len(at_ms)) for c in cuts), len(at_ms)]):
+        fold_shown(cut, np.zeros(b - a, np.intp), ids[a:b], at_ms[a:b], 1.0)
+    assert cut.tobytes() == whole.tobytes()
+    now_h = sum(wait_h) + later
+    got = seen(whole[0], ids, NOW_MS + int(now_h * 3_600_000), 1.0)
+    age_h, more = now_h - at_h, len(at_h) - 1 - np.arange(len(at_h))
+    assert got[: len(at_h)][(age_h < 0.999) & (more < 150)].all()
+    gone = np.r_[(age_h > 2.001) | (more >= 300), np.ones(100, np.bool_)]
+    assert np.count_nonzero(got[gone]) <= 3 + 0.1 * np.count_nonzero(gone)
 
 
 @given(seeds, st.integers(0, 200), st.integers(1, 30))
