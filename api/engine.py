@@ -22,7 +22,7 @@ from api.tokens import Tokens
 from api.viewer import Request, Viewer, context_of, look_up
 from contracts.errors import BundleError
 from contracts.funnel import FunnelSpec, Query
-from contracts.ids import fold32_array, hash64
+from contracts.ids import fold32_array, hash64, pack_country
 from contracts.metrics import FEED_SECONDS, RUNG
 from operators.nearness import embedding_of
 
@@ -84,7 +84,7 @@ class Engine:
             TokenError: the page token is not one of ours for this viewer and list.
         """
         started = time.perf_counter()
-        scope = f"{surface}:{request.anchor}"
+        scope = _list_of(surface, request)
         served = np.empty(0, np.uint32)
         if request.page_token:
             served = self.tokens.open_page(scope, request.user_id, request.page_token)
@@ -182,6 +182,13 @@ class Engine:
             explore_every=self.deps.settings.feed.explore_every,
         )
         self.impressions.publish(impression)
+
+
+def _list_of(surface: str, request: Request) -> str:
+    """Which list is paged through: a page token is good for this one alone."""
+    if surface == "trending":
+        return f"{surface}:{pack_country(request.country)}:{request.category}"
+    return f"{surface}:{request.anchor}"
 
 
 def _check_features(deps: Dependencies, spec: FunnelSpec) -> None:

@@ -74,11 +74,15 @@ async def similar(
 
 @get("/recommendations/trending", summary="What many watch right now", responses=READS)
 async def trending(
-    engine: EngineDep, country: Country = "", category: Category = "", limit: Limit = 20
+    engine: EngineDep,
+    country: Country = "",
+    category: Category = "",
+    limit: Limit = 20,
+    page_token: PageToken = "",
 ) -> Response[Page]:
     """In the world, in a country, in a category; refreshed every few seconds."""
     request = Request(
-        limit=limit, country=country or None, surface="trending",
+        limit=limit, page_token=page_token or None, country=country or None, surface="trending",
         category=hash32(category) if category else 0,
     )  # fmt: skip
     return await _respond(engine, "trending", request)

@@ -46,6 +46,7 @@ BAD_QUERIES = [
     ("trending", {"limit": "1000"}, "limit"),
     ("trending", {"country": "Germany"}, "country"),
     ("trending", {"category": "c" * 129}, "category"),
+    ("trending", {"page_token": "x" * 30}, "page_token"),
     ("explain", {}, "user_id"),
     ("explain", {"tracking_token": "forged"}, "tracking_token"),
 ]  # fmt: skip
@@ -76,6 +77,10 @@ def test_a_page_token_of_another_viewer_or_list_is_refused(client: TestClient[Li
     )
     params = {"user_id": "ann", "video_id": "v0", "page_token": token}
     problem(client.get(f"{REC}/similar", params=params), 400, "page_token")
+    token = client.get(f"{REC}/trending", params={"limit": 2}).json()["next_page_token"]
+    for other in ({"country": "DE"}, {"category": "chess"}):
+        answer = client.get(f"{REC}/trending", params={"page_token": token, **other})
+        problem(answer, 400, "page_token")
     tracking = page["items"][0]["tracking_token"]
     params = {"user_id": "ann", "page_token": tracking}
     problem(client.get(f"{REC}/feed", params=params), 400, "page_token")

@@ -172,6 +172,20 @@ def test_trending_is_ordered_and_can_be_of_a_category_or_country() -> None:
     assert ids(get(made, path, country="DE")) == ["v5", "v9"]
 
 
+@pytest.mark.parametrize("which", [{}, {"category": "chess"}, {"country": "DE"}])
+def test_trending_is_paged_through_to_its_end(which: dict[str, str]) -> None:
+    made = busy_world()
+    made.count({f"v{i}": 80.0 - i for i in range(30, 60)}, country=ord("D") << 8 | ord("E"))
+    path = "/v1/recommendations/trending"
+    whole = get(made, path, limit=100, **which)
+    assert whole["next_page_token"] is None
+    half = len(ids(whole)) // 2 + 1
+    first = get(made, path, limit=half, **which)
+    second = get(made, path, limit=half, page_token=first["next_page_token"], **which)
+    assert ids(first) + ids(second) == ids(whole)
+    assert second["next_page_token"] is None
+
+
 def test_impressions_follow_the_response_with_positions_across_pages() -> None:
     made = busy_world()
     with TestClient(create_app(made.deps)) as client:
