@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.errors import BadMessageError
+from contracts.events import to_ms
 from contracts.ids import hash64_many, pack_language, unpack_language
 from contracts.models import F32
 from contracts.videos import Video
@@ -19,10 +20,9 @@ from model_runtime.text import Kind, label, phrases, token, words
 
 DURATIONS: Final = 24  # 0: not told; else by factors of two, up to 2^22 s
 AGES: Final = 20  # minimal age in years, 19 and more last
-YEARS: Final = 128  # of publication, from 1920
+YEARS: Final = 128  # of publication, UTC, from 1920
 _TITLE_CHARS: Final = 512
 _TAGS: Final = 16
-_YEAR_MS: Final = 31_556_952_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +60,8 @@ class Facts:
 def facts(videos: Sequence[Video], buckets: int) -> Facts:
     """What is known of n videos."""
     seconds = np.array([(video.duration_ms or 0) / 1000 for video in videos])
-    years = np.array([video.published_at // _YEAR_MS + 1970 - 1920 for video in videos], np.int64)
+    published = np.array([to_ms(video.published_at) for video in videos], "datetime64[ms]")
+    years = published.astype("datetime64[Y]").astype(np.int64) + 1970 - 1920
     return Facts(
         _hashed([_kinds(video) for video in videos], buckets),
         np.clip(np.frexp(seconds)[1] + (seconds > 0), 0, DURATIONS - 1).astype(np.int64),

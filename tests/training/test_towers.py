@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from contracts.errors import BundleError
+from contracts.events import SECONDS_BELOW
 from contracts.ids import pack_country, pack_language, pack_name
 from contracts.models import MOMENT, StepInputs
 from contracts.profiles import Profile
@@ -22,6 +24,7 @@ from contracts.videos import Video
 from model_runtime import learned
 from model_runtime.forms import Block, ItemForm, UserForm
 from model_runtime.halves import from_halves, to_halves
+from model_runtime.item_facts import facts
 from model_runtime.learned import Towers
 from model_runtime.learned_items import LearnedItems
 from model_runtime.manifest import Manifest
@@ -287,6 +290,27 @@ def test_the_engine_embeds_a_video_as_training_did(block: Block, size: int) -> N
         expected = tower(torch.arange(30)).numpy()
     served = LearnedItems(ItemForm(block=block, buckets=512), weights_of(tower))
     np.testing.assert_allclose(served.embed(known), expected, atol=1e-5)
+
+
+SHAKEN = LearnedItems(ItemForm(buckets=64), {
+    name: np.random.default_rng(3).standard_normal(of.shape).astype(np.float32)
+    for name, of in weights_of(ItemTower(Items(buckets=64), videos(3), np.ones(3, bool))).items()
+})  # fmt: skip
+
+
+@given(st.integers(SECONDS_BELOW, 1000 * SECONDS_BELOW - 1))
+def test_a_videos_vector_does_not_depend_on_the_unit_of_its_time(at_ms: int) -> None:
+    one = Video("v", at_ms, "pasta")
+    seconds = msgspec.structs.replace(one, published_at=at_ms // 1000)
+    np.testing.assert_array_equal(SHAKEN.embed([one]), SHAKEN.embed([seconds]))
+
+
+def test_every_year_from_1970_to_2047_has_its_own_row_and_later_ones_the_last() -> None:
+    begins = [int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) for year in range(1970, 2050)]
+    videos = [Video("v", max(at_s, 1)) for at_s in begins]
+    assert facts(videos, 64).year.tolist() == [*range(50, 128), 127, 127]
+    ends = [Video("v", at_s - 1) for at_s in begins[1:]]
+    assert facts(ends, 64).year.tolist() == [*range(50, 128), 127]
 
 
 def test_a_new_video_is_nearest_to_those_of_its_creator_and_words() -> None:
