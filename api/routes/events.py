@@ -16,7 +16,16 @@ from contracts.topics import EVENTS
 from streams.positions import Position
 
 ACK_S: Final = 3.0  # longer, and a client's own timeout would hide from it what became of them
-_list: Final = msgspec.json.Decoder(list[msgspec.Raw])
+# A list would be made whole before anything can count it: this one ends at the first event too many.
+_NONE: Final = msgspec.Raw(b"")
+_array: Final = msgspec.json.Decoder(
+    msgspec.defstruct(
+        "AtMost",
+        [(f"event{i}", msgspec.Raw, _NONE) for i in range(MAX_EVENTS)],
+        array_like=True,
+        forbid_unknown_fields=True,
+    )
+)
 
 
 class Rejected(msgspec.Struct, frozen=True):
@@ -69,9 +78,9 @@ def _split(body: bytes) -> list[bytes]:
             raise bad("body", "is empty; send one event or an array of them")
         return [body]
     try:
-        raws = _list.decode(body)
+        events = msgspec.structs.astuple(_array.decode(body))
+    except msgspec.ValidationError:
+        raise bad("body", f"more than {MAX_EVENTS} events") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
         raise bad("body", f"is not JSON: {e}") from None
-    if len(raws) > MAX_EVENTS:
-        raise bad("body", f"{len(raws)} events, at most {MAX_EVENTS} are taken")
-    return [bytes(raw) for raw in raws]
+    return [bytes(event) for event in events if event is not _NONE]

@@ -1,6 +1,7 @@
 """What is posted is in the log before it is acknowledged, and in the feed that asks for it."""
 
 import time
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -45,8 +46,23 @@ def test_one_event_or_many_are_taken_and_bad_ones_are_named_by_index() -> None:
 def test_a_thousand_events_are_taken_at_once() -> None:
     made = busy_world()
     with TestClient(create_app(made.deps)) as client:
-        answer = client.post(EVENTS, json=[event(i) for i in range(1000)])
+        answer = client.post(EVENTS, json=[event(i, note="a,[b],\"c,") for i in range(1000)])
+        none = client.post(EVENTS, json=[event(i) for i in range(1001)])
     assert answer.json()["accepted"] == 1000
+    assert none.status_code == 400
+    assert none.json()["detail"] == "body: more than 1000 events"
+
+
+def test_an_array_of_too_many_events_is_refused_before_it_takes_memory() -> None:
+    made = busy_world()
+    with TestClient(create_app(made.deps)) as client:
+        tracemalloc.start()
+        answer = client.post(EVENTS, content=b"[" + b"0," * 2_000_000 + b"0]")
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert most < 32 << 20
 
 
 def test_what_kafka_does_not_take_is_503_and_can_be_tried_again() -> None:
