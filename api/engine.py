@@ -18,6 +18,7 @@ from api.funnel.trace import Trace
 from api.impressions import Impressions, impression_of
 from api.ladder import Answer, Ladder
 from api.page import Item, Page, items_of
+from api.rerankers.explore import propensities
 from api.tokens import Tokens
 from api.viewer import Request, Viewer, context_of, look_up
 from contracts.errors import BundleError
@@ -93,7 +94,7 @@ class Engine:
         spent_s = time.perf_counter() - started - viewer.held_s  # a client asked to be held
         budget_s = max(self.deps.settings.feed.deadline_ms / 1000 - spent_s, 0.0)
         answer = await self.ladders[surface].serve(query, viewer.known, budget_s, trace or Trace())
-        answer = self._still_there(answer)
+        answer = self._settled(answer)
         items = self.items(answer, query)
         token = self._next(scope, answer, query)
         latency_s = time.perf_counter() - started
@@ -136,15 +137,17 @@ class Engine:
             **context_of(viewer.state, request),
         )
 
-    def _still_there(self, answer: Answer) -> Answer:
-        """Without what was removed while the page was made: a removed video is never shown."""
+    def _settled(self, answer: Answer) -> Answer:
+        """With each place's `propensity`, then without what was removed while the page was made.
+
+        In this order, since a place is known as drawn by its number; a removed video is never shown.
+        """
         page = answer.served.page
-        if not len(page):
-            return answer
-        same = self.deps.catalog.still_at(page["row"], page.ids)
-        if same.all():
-            return answer
-        return replace(answer, served=FunnelServed(page.take(same), answer.served.reserve))
+        chance = propensities(page, self.deps.settings.feed.explore_every)
+        page = page.with_columns({"propensity": chance})
+        if len(page):
+            page = page.take(self.deps.catalog.still_at(page["row"], page.ids))
+        return replace(answer, served=FunnelServed(page, answer.served.reserve))
 
     def items(self, answer: Answer, query: Query) -> list[Item]:
         """The page as objects."""
@@ -179,7 +182,6 @@ class Engine:
             bundle=self.deps.bundle.id,
             variant=VARIANT,
             rung=rung.label,
-            explore_every=self.deps.settings.feed.explore_every,
         )
         self.impressions.publish(impression)
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.dependencies import Publisher
-from api.rerankers.explore import propensities
 from contracts.batch import CandidateBatch
 from contracts.engine_records import Impression, encode_record
 from contracts.features import FEATURE_COLUMNS
@@ -26,7 +25,6 @@ def impression_of(
     bundle: str,
     variant: str,
     rung: str,
-    explore_every: int,
 ) -> Impression:
     """The record of one page; `video_ids` are those of the rows of `batch`."""
     first = len(query.served)
@@ -42,7 +40,7 @@ def impression_of(
         country=unpack_country(query.country),
         video_ids=tuple(video_ids),
         positions=tuple(range(first, first + len(batch))),
-        propensities=tuple(propensities(batch, explore_every).tolist()),
+        propensities=tuple(batch["propensity"].tolist()),
         features={name: batch[name].astype("<f4").tobytes() for name in names},
     )
 

@@ -1,13 +1,22 @@
 """The feed over HTTP, on a real catalog, index, statistics and fold."""
 
+import asyncio
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pytest
 from litestar.testing import TestClient
 from pydantic import SecretStr
 
+from api import home
 from api.app import create_app
+from api.engine import Engine
+from api.funnel.funnel import Funnel
+from api.viewer import Request
+from contracts.batch import CandidateBatch, Rows
 from contracts.engine_records import decode_impression
+from contracts.funnel import Query
 from contracts.settings import ApiSettings, FeedSettings, Settings
 from tests.api.worlds import CATEGORIES, SETTINGS, World, busy_world, video, world
 
@@ -200,6 +209,33 @@ def test_impressions_follow_the_response_with_positions_across_pages() -> None:
     assert written[0].propensities[4] < 1  # the place of exploration
     assert len(written[0].features["cosine"]) == 4 * 10
     assert made.log.of("impressions")[0].key == b"ann"
+
+
+@dataclass(frozen=True)
+class RemovesTheBest:
+    """A re-ranker that changes nothing, while somebody removes the video that is first."""
+
+    made: World
+    name: str = "removes_the_best"
+
+    def rerank(self, query: Query, batch: CandidateBatch) -> Rows:
+        self.made.remove(self.made.deps.catalog.video_id(int(batch["row"][0])))
+        return np.arange(len(batch))
+
+
+def test_what_was_drawn_keeps_its_probability_when_a_video_before_it_is_removed() -> None:
+    made = busy_world()
+    engine, spec = Engine(made.deps), home.home(made.deps)
+    spec = replace(spec, rerankers=[*spec.rerankers, RemovesTheBest(made)])
+    engine.ladders["feed"] = replace(engine.ladders["feed"], first=Funnel(spec, 5.0))
+
+    async def ask() -> None:
+        served = await engine.serve("feed", Request(user_id="ann", limit=20))
+        await engine.after_response("feed", served)
+
+    asyncio.run(ask())
+    (written,) = [decode_impression(m.value or b"") for m in made.log.of("impressions")]
+    assert [i for i, chance in enumerate(written.propensities) if chance < 1] == [3, 13]
 
 
 def test_the_same_request_made_by_two_workers_signs_alike() -> None:
