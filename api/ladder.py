@@ -91,6 +91,9 @@ class Ladder:
                 async with asyncio.timeout((until_s - loop.time()) * share), turn:
                     served = await run(funnel, query, trace, may_be_empty=rung is Rung.FULL)
                 return Answer(rung or _first_rung(known, trace), funnel, served, trace)
+            except (TimeoutError, NoCandidatesError) as e:
+                # A matter of load, or said where it failed: counted by rung, and not said each time.
+                log.debug("%s: rung %s failed: %r", query.request_id, rung.label, e)
             except Exception as e:
                 log.warning("%s: rung %s failed: %r", query.request_id, rung.label, e)
         return Answer(Rung.STATIC, self.static, await self._last(query, trace), trace)

@@ -46,7 +46,7 @@ def test_one_event_or_many_are_taken_and_bad_ones_are_named_by_index() -> None:
 def test_a_thousand_events_are_taken_at_once() -> None:
     made = busy_world()
     with TestClient(create_app(made.deps)) as client:
-        answer = client.post(EVENTS, json=[event(i, note="a,[b],\"c,") for i in range(1000)])
+        answer = client.post(EVENTS, json=[event(i, note='a,[b],"c,') for i in range(1000)])
         none = client.post(EVENTS, json=[event(i) for i in range(1001)])
     assert answer.json()["accepted"] == 1000
     assert none.status_code == 400
