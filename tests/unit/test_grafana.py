@@ -95,6 +95,20 @@ def test_every_threshold_of_an_alert_can_be_seen_on_one_of_its_panels() -> None:
         assert bounds <= shown, f"{rule['alert']}: {bounds} is not among {shown}"
 
 
+def test_a_feed_is_slow_when_it_is_slower_than_readme_promises() -> None:
+    promised = re.search(
+        r"^\| feed of 20 .*\| p99 (\d+), hoped", (ROOT / "README.md").read_text(), re.M
+    )
+    assert promised
+    (rule,) = [rule for rule in RULES if rule.get("alert") == "HeadraceFeedSlow"]
+    assert rule["expr"].endswith(f" > {int(promised[1]) / 1000}")
+    said = [
+        rule["annotations"]["description"],
+        *(p["description"] for p in PANELS if p["title"] == "feed, p99"),
+    ]
+    assert all(f"{promised[1]} ms" in text for text in said)
+
+
 def test_panels_do_not_overlap_and_have_numbers_of_their_own() -> None:
     cells = [
         (x, y)
