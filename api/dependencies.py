@@ -59,6 +59,7 @@ class Dependencies:
     Attributes:
         ready: whether the catalog has caught up with its topics, and why not.
         clock_ms: the wall clock, milliseconds since 1970 UTC.
+        metrics_folder: where all workers of a server write theirs; None for one alone.
     """
 
     settings: Settings
@@ -70,3 +71,4 @@ class Dependencies:
     publisher: Publisher
     ready: Callable[[], tuple[bool, str]]
     clock_ms: Callable[[], int]
+    metrics_folder: str | None = None

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from contracts.settings import RedisSettings
 
 _log = logging.getLogger(__name__)
+# prometheus_client's own variable: it decides at import whether values live in shared files.
+_METRICS: Final = "PROMETHEUS_MULTIPROC_DIR"
 _SWITCH_S: Final = 0.0005
 _CATCH_UP_S: Final = 10.0  # then an old page is better than none
 _CONNECTIONS: Final = 64  # to Redis, of one worker; a feed waits for one within its own deadline
@@ -31,7 +33,7 @@ def create() -> "Litestar":
     """The application of this worker, already following its topics. Called by Granian."""
     die_with_parent(os.getppid())
     log_to_stderr()
-    if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+    if folder := os.environ.get(_METRICS):
         forget_dead_workers(Path(folder))
     try:
         app = build(os.environ)
@@ -57,7 +59,7 @@ def build(environ: Mapping[str, str]) -> "Litestar":
     # A feed must not wait 5 ms (the default) for a thread that follows a topic or fills the graph.
     sys.setswitchinterval(_SWITCH_S)
     settings = read_settings(environ)
-    serving = Serving(settings, redis_client(settings.redis), clock_ms)
+    serving = Serving(settings, redis_client(settings.redis), clock_ms, environ.get(_METRICS))
     serving.start()
     if not serving.state.catch_up(_CATCH_UP_S):
         _log.warning("serving before all topics are read: %s", serving.state.ready()[1])

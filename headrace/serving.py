@@ -67,7 +67,11 @@ class Serving:
     """
 
     def __init__(
-        self, settings: Settings, client: redis.asyncio.Redis, clock_ms: Callable[[], int]
+        self,
+        settings: Settings,
+        client: redis.asyncio.Redis,
+        clock_ms: Callable[[], int],
+        metrics_folder: str | None = None,
     ) -> None:
         """Build everything; nothing is read yet but the lineup.
 
@@ -75,6 +79,7 @@ class Serving:
             HeadraceError: no bundle that can be served.
         """
         self._settings, self._client, self._clock_ms = settings, client, clock_ms
+        self._metrics_folder = metrics_folder
         self._publisher = Publisher(settings.kafka)
         timeout_s = settings.redis.write_timeout_s
         blocking = redis.Redis.from_url(
@@ -123,6 +128,7 @@ class Serving:
             publisher=self._publisher,
             ready=self.state.ready,
             clock_ms=self._clock_ms,
+            metrics_folder=self._metrics_folder,
         )
         engine = Engine(deps, before.engine if before else None)
         complete = Completeness(settings.kafka, self._following.marks, bundle_id, videos.follower)

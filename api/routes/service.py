@@ -1,8 +1,6 @@
 """GET /healthz, /readyz, /metrics."""
 
-import os
 from http import HTTPStatus
-from typing import Final
 
 from litestar import MediaType, Response, get
 from litestar.openapi import ResponseSpec
@@ -10,9 +8,6 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from api.routes.parameters import EngineDep
-
-# prometheus_client's own variable: it decides at import whether values live in shared files.
-_SHARED: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 
 @get("/healthz", media_type=MediaType.TEXT, sync_to_thread=False, summary="Alive")
@@ -42,10 +37,10 @@ def readyz(engine: EngineDep) -> Response[str]:
     media_type=MediaType.TEXT,
     summary="Prometheus, of all worker processes",
 )
-def metrics() -> Response[bytes]:
+def metrics(engine: EngineDep) -> Response[bytes]:
     """Of this process; of all that share a folder if there is one."""
     registry = REGISTRY
-    if folder := os.environ.get(_SHARED):
+    if folder := engine.deps.metrics_folder:
         registry = CollectorRegistry()
         MultiProcessCollector(registry, path=folder)  # type: ignore[no-untyped-call]
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

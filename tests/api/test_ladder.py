@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -231,3 +232,11 @@ def test_the_rung_is_in_the_metrics() -> None:
         metrics = client.get("/metrics").text
     assert 'headrace_feed_seconds_count{rung="no_user_state"}' in metrics
     assert "headrace_rung 2.0" in metrics
+
+
+def test_metrics_are_those_of_the_folder_that_all_workers_share(tmp_path: Path) -> None:
+    with TestClient(create_app(busy_world(metrics_folder=str(tmp_path)).deps)) as client:
+        client.get(FEED, params={"user_id": "ann"})
+        metrics = client.get("/metrics")
+    assert metrics.status_code == 200
+    assert metrics.text == ""  # this process writes none there

@@ -1,5 +1,6 @@
 """The environment becomes one tree, and nothing in it is ignored in silence."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,12 @@ def test_every_setting_can_be_named_by_its_variable(variable: str) -> None:
     except ConfigError as e:
         problem = str(e)  # a wrong value, never an unknown name
     assert "unknown" not in problem
+
+
+@pytest.mark.parametrize(
+    "package", ["contracts", "operators", "model_runtime", "streams", "index_updater", "api"]
+)
+def test_nothing_below_headrace_reads_the_environment(package: str) -> None:
+    reads = re.compile(r"\benviron\b|\bgetenv\b")
+    files = (Path(__file__).parents[2] / package).rglob("*.py")
+    assert [f.name for f in files if reads.search(f.read_text())] == []
