@@ -1,8 +1,10 @@
 """The degradation ladder: which rung answers. The rule stands here and nowhere else.
 
 full           the personal funnel, with all it needs
-no_ranker      the ranker failed: the personal funnel in its fallback order
-no_user_state  the store did not answer: the personal funnel on the request's own context
+no_ranker      the ranker failed: the personal funnel in the order of the bundle's appeal without
+               heads, of the fallback where there is no appeal
+no_user_state  the store did not answer: the personal funnel on the request's own context; what the
+               viewer blocked, refused or has seen is not known
 trending       the personal funnel failed or was too late: what many watch
 static         nothing of that either: the newest videos that are allowed
 

@@ -12,7 +12,10 @@ from contracts.ids import fold32_array
 
 @dataclass(frozen=True, slots=True)
 class NotBlocked:
-    """Drops videos of blocked creators. A block is for safety: on failure nothing passes."""
+    """Drops videos of blocked creators. A block is for safety: if this fails nothing passes.
+
+    While the store does not answer nobody's blocks are known, and everything passes.
+    """
 
     name: str = "not_blocked"
     on_error: OnError = OnError.DROP

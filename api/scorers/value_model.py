@@ -20,7 +20,8 @@ WEIGHTS: Final = MappingProxyType(
 class ValueModel:
     """`score` = the bundle's learned appeal; without one, sum(weight x probability).
 
-    When the ranker has no opinion on any row, the order is that of `fallback`.
+    When the ranker has no opinion on any row, an appeal is the sum of its other terms; without one
+    the order is that of `fallback`.
     """
 
     name = "value_model"
@@ -32,7 +33,7 @@ class ValueModel:
         self.appeal, self.weights = appeal, weights
 
     def score(self, query: Query, batch: CandidateBatch) -> Mapping[str, Column]:
-        """A row that the ranker has no opinion on ranks last; if it has none at all, `fallback`."""
+        """Without an appeal, a row that the ranker has no opinion on ranks last."""
         if self.appeal is not None:
             return {"score": self.appeal.score(batch.columns, len(batch))}
         value = np.zeros(len(batch), np.float32)
