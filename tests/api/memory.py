@@ -1,6 +1,7 @@
 """The log and the user store in memory: implementations of the API's two I/O Protocols."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -31,7 +32,6 @@ class Written:
     key: bytes
     value: bytes | None
     place: int
-    at_s: float
 
     def partition(self) -> int:
         return 0
@@ -59,7 +59,7 @@ class MemoryLog:
     ) -> None:
         if self.down:
             raise UnavailableError("the queue is full")
-        written = Written(topic, key, value, len(self.of(topic)), time.monotonic())
+        written = Written(topic, key, value, len(self.of(topic)))
         self.messages.append(written)
         if on_ack is not None:
             on_ack(None, written)
@@ -87,13 +87,18 @@ class SilentLog(MemoryLog):
 
 @dataclass
 class MemoryUsers:
-    """Folds the log's events and profiles with the engine's own fold, `delay_s` after they came."""
+    """Folds the log's events and profiles with the engine's own fold, unless they are held back.
+
+    Attributes:
+        asked: set once somebody waits for what is not folded yet.
+    """
 
     log: MemoryLog
     bundle: Bundle
     catalog: Catalog
     now_ms: Callable[[], int]
-    delay_s: float = 0.0
+    held: bool = False
+    asked: threading.Event = field(default_factory=threading.Event)
     records: dict[str, Any] = field(default_factory=dict)
     folded: int = 0
 
@@ -106,6 +111,7 @@ class MemoryUsers:
         while not self._has(position):
             if time.monotonic() > until:
                 return False
+            self.asked.set()
             await asyncio.sleep(0.002)
         return True
 
@@ -115,12 +121,9 @@ class MemoryUsers:
         return len(done) > position.offset
 
     def _catch_up(self) -> None:
-        while self.folded < len(self.log.messages):
-            message = self.log.messages[self.folded]
-            if time.monotonic() - message.at_s < self.delay_s:
-                return
+        while not self.held and self.folded < len(self.log.messages):
             self.folded += 1
-            self._fold(message)
+            self._fold(self.log.messages[self.folded - 1])
 
     def _fold(self, message: Written) -> None:
         user = message.key.decode()

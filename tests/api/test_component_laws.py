@@ -23,7 +23,6 @@ from contracts.ids import hash64
 from tests.api.worlds import World, busy_world
 
 WORLD = busy_world()
-ENGINE = Engine(WORLD.deps)
 SPECS = {
     "home": home.home(WORLD.deps),
     "similar": home.similar(WORLD.deps),
