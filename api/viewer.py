@@ -21,10 +21,7 @@ class Request:
     after: Position | None = None
     country: str | None = None
     language: str | None = None
-    device: str | None = None
-    connection: str | None = None
     surface: str = "home"
-    referrer: str | None = None
     anchor: int = 0
     category: int = 0
 

@@ -102,9 +102,7 @@ class Life:
     async def _page(self, who: int, at_ms: int) -> NDArray[np.int64]:
         viewer, state = self._viewers[who], self._state.records[who]
         request_id = f"{at_ms}-{who}"
-        asked = Request(
-            country=viewer.country, language=LANGUAGES[viewer.language], device=viewer.device
-        )
+        asked = Request(country=viewer.country, language=LANGUAGES[viewer.language])
         trace = Trace()
         served = await self._funnel.run(
             Query(

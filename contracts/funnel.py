@@ -41,10 +41,7 @@ class Query:
     country: int = 0
     language: int = 0
     age: int | None = None
-    device: str | None = None
-    connection: str | None = None
     surface: str = "home"
-    referrer: str | None = None
     state: Any = None
     embedding: NDArray[np.float32] | None = None
     served: NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, np.uint32))

@@ -37,8 +37,9 @@ Language = Annotated[
     str,
     QueryParameter(pattern="^([A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8})*)?$", description="BCP 47 tag."),
 ]
-Text = Annotated[str, QueryParameter(max_length=64)]
-Referrer = Annotated[str, QueryParameter(max_length=2048)]
+Surface = Annotated[
+    str, QueryParameter(max_length=64, description="Where it will be shown: the ranker reads it.")
+]
 Category = Annotated[str, QueryParameter(max_length=128, description="Only of this category.")]
 EngineDep = NamedDependency[SkipValidation[Engine]]
 

@@ -17,8 +17,7 @@ from api.routes.parameters import (
     Limit,
     OptionalUserId,
     PageToken,
-    Referrer,
-    Text,
+    Surface,
     UserId,
     VideoId,
     position,
@@ -37,16 +36,12 @@ async def feed(
     after: After = "",
     country: Country = "",
     language: Language = "",
-    device: Text = "",
-    connection: Text = "",
-    surface: Text = "home",
-    referrer: Referrer = "",
+    surface: Surface = "home",
 ) -> Response[Page]:
     """The full funnel, or the best rung that works; an unknown user gets the cold-start feed."""
     request = Request(
         user_id=user_id, limit=limit, page_token=page_token or None, after=position(after),
-        country=country or None, language=language or None, device=device or None,
-        connection=connection or None, surface=surface or "home", referrer=referrer or None,
+        country=country or None, language=language or None, surface=surface or "home",
     )  # fmt: skip
     return await _respond(engine, "feed", request)
 

@@ -132,7 +132,6 @@ async def _ask(world: World, person: Seat, **more: str) -> Page:
             "limit": world.plan.page,
             "country": person.viewer.country,
             "language": LANGUAGES[person.viewer.language],
-            "device": person.viewer.device,
             **more,
         },
     )

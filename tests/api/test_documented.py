@@ -60,6 +60,13 @@ def test_every_body_and_every_answer_has_a_schema(document: dict[str, Any]) -> N
                     )
 
 
+def test_the_document_names_what_a_feed_listens_to_and_no_more(document: dict[str, Any]) -> None:
+    named = document["paths"]["/v1/recommendations/feed"]["get"]["parameters"]
+    assert {parameter["name"] for parameter in named} == {
+        "user_id", "limit", "page_token", "after", "country", "language", "surface"
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("event", "usable"),
     [

@@ -18,7 +18,6 @@ from tests.integration.running import eventually
 pytestmark = pytest.mark.faults
 FEED = "/v1/recommendations/feed?user_id=ann"
 MEGABYTE = 1 << 20
-LARGEST_BODY = 4 * MEGABYTE  # the setting's default
 
 
 @contextmanager
@@ -191,7 +190,7 @@ def test_a_json_bomb_is_a_400_or_refused_event_by_event(server: Server, body: by
         ("page_token=" + "A" * MEGABYTE, (400, 414, 431, 0)),
         ("after=events:0:" + "9" * 18, (200,)),
         ("after=events:99999999:0", (200,)),
-        ("device=%00&surface=%F0%9F%92%A9&referrer=%22%27%3Cscript%3E", (200,)),
+        ("surface=%00%F0%9F%92%A9%22%27%3Cscript%3E", (200,)),
         ("user_id=bob&user_id=cy&limit=5&limit=6", (200, 400)),
         ("device=%FF%FE", (200, 400)),
     ],
