@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from contracts.errors import IndexCorruptError
 
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 Pieces = dict[str, NDArray[Any] | bytes]
 _MANIFEST: Final = "manifest.json"
 _CURRENT: Final = "CURRENT"
