@@ -18,7 +18,7 @@ from contracts.settings import IndexSettings
 from contracts.videos import Video
 from index_updater import background, snapshot
 from index_updater.live_index import LiveIndex
-from index_updater.snapshot_files import current
+from index_updater.snapshot_files import LAYOUT, current
 from operators.catalog import Catalog
 
 DIM = 8
@@ -153,11 +153,11 @@ def test_a_snapshot_of_another_layout_is_refused(quick: IndexSettings, tmp_path:
     where = current(tmp_path)
     assert where is not None
     sealed = json.loads((where / "manifest.json").read_text())
-    text = sealed["manifest"].replace('"layout": 1', '"layout": 2')
+    text = sealed["manifest"].replace(f'"layout": {LAYOUT}', '"layout": 999')
     assert text != sealed["manifest"]
     sum_ = xxhash.xxh3_128_hexdigest(text.encode())
     (where / "manifest.json").write_text(json.dumps({"xxh3": sum_, "manifest": text}))
-    with pytest.raises(IndexCorruptError, match="layout 2"):
+    with pytest.raises(IndexCorruptError, match="layout 999"):
         snapshot.load(tmp_path, quick)
 
 
