@@ -7,13 +7,17 @@ one is refused at both levels, so that a typing error cannot be a silent default
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic_core import PydanticCustomError
+
+from contracts.redis_url import FORM, is_redis_url
 
 
 class Section(BaseModel):
     """A frozen part of the tree that refuses unknown names."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # An error may be printed by whoever did not expect it, and a value may be a secret.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class KafkaSettings(Section):
@@ -39,6 +43,13 @@ class RedisSettings(Section):
     timeout_s: float = Field(0.05, gt=0, description="Of one read on the feed's path.")
     write_timeout_s: float = Field(5.0, gt=0)
     namespace: str = Field("headrace", min_length=1, description="First part of every key.")
+
+    @field_validator("url")
+    @classmethod
+    def _has_the_form(cls, url: SecretStr) -> SecretStr:
+        if not is_redis_url(url.get_secret_value()):
+            raise PydanticCustomError("redis_url", "a Redis URL is {form}", {"form": FORM})
+        return url
 
 
 class StreamSettings(Section):

@@ -9,13 +9,12 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import redis
-
 from contracts.metrics import AWAY
 from contracts.settings import Settings
 from headrace.computing import Computing
 from headrace.folding import Folding
 from headrace.lineup import Following
+from headrace.redis_clients import blocking_client
 from index_updater import vector_flow
 from streams import stats_flow, user_flow
 from streams.dataflow import run_flow
@@ -29,15 +28,6 @@ from streams.user_batch import decode_batch
 from streams.user_flow import clock_ms
 
 _log = logging.getLogger(__name__)
-
-
-def _redis(settings: Settings) -> redis.Redis:
-    timeout = settings.redis.write_timeout_s
-    return redis.Redis.from_url(
-        settings.redis.url.get_secret_value(),
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
-    )
 
 
 def _reader(
@@ -60,7 +50,7 @@ def _reader(
 
 def run_user_state(settings: Settings, stop: threading.Event) -> None:
     """events, profiles, impressions -> user state in Redis."""
-    client, keys = _redis(settings), Keys(settings.redis.namespace)
+    client, keys = blocking_client(settings.redis), Keys(settings.redis.namespace)
     following = Following(settings, client, user_flow.FLOW)
     if not following.wait(stop):
         return
@@ -84,7 +74,7 @@ def run_user_state(settings: Settings, stop: threading.Event) -> None:
 
 def run_video_stats(settings: Settings, stop: threading.Event) -> None:
     """events, impressions -> decayed statistics, trending and neighbours on `video-stats`."""
-    client, keys = _redis(settings), Keys(settings.redis.namespace)
+    client, keys = blocking_client(settings.redis), Keys(settings.redis.namespace)
     publisher = Publisher(settings.kafka)
     positions = StatePositions(client, keys.stats)
     # Nobody waits for a count: few large fetches and batches cost broker and flow a fraction.
@@ -99,7 +89,7 @@ def run_video_stats(settings: Settings, stop: threading.Event) -> None:
 
 def run_video_vectors(settings: Settings, stop: threading.Event) -> None:
     """Videos -> vectors of every bundle in use, on `video-vectors`."""
-    client, keys = _redis(settings), Keys(settings.redis.namespace)
+    client, keys = blocking_client(settings.redis), Keys(settings.redis.namespace)
     following = Following(settings, client, vector_flow.FLOW)
     if not following.wait(stop):
         return

@@ -19,6 +19,7 @@ from contracts.errors import UnavailableError
 from contracts.ids import hash64, unpack_language
 from contracts.models import Bundle
 from contracts.settings import Settings
+from headrace.redis_clients import feed_client
 from operators.catalog import Catalog
 from operators.stats_board import StatsBoard
 from streams.catalog_follower import apply_vectors
@@ -86,14 +87,8 @@ def read_user(
 
 
 async def _record(settings: Settings, bundle: Bundle, catalog: Catalog, user_id: str) -> Any | None:
-    import redis.asyncio
-
     timeout_s = settings.redis.write_timeout_s  # a person waits, not a feed
-    client = redis.asyncio.Redis.from_url(
-        settings.redis.url.get_secret_value(),
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-    )
+    client = feed_client(settings.redis.model_copy(update={"timeout_s": timeout_s}))
     try:
         keys = Keys(settings.redis.namespace)
         return await UserReader(client, keys, bundle, catalog, timeout_s).get(user_id)

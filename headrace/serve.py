@@ -16,17 +16,13 @@ from headrace.environment import read_settings
 from headrace.servers.tether import die_with_parent
 
 if TYPE_CHECKING:
-    import redis.asyncio
     from litestar import Litestar
-
-    from contracts.settings import RedisSettings
 
 _log = logging.getLogger(__name__)
 # prometheus_client's own variable: it decides at import whether values live in shared files.
 _METRICS: Final = "PROMETHEUS_MULTIPROC_DIR"
 _SWITCH_S: Final = 0.0005
 _CATCH_UP_S: Final = 10.0  # then an old page is better than none
-_CONNECTIONS: Final = 64  # to Redis, of one worker; a feed waits for one within its own deadline
 
 
 def create() -> "Litestar":
@@ -53,36 +49,19 @@ def build(environ: Mapping[str, str]) -> "Litestar":
     Raises:
         HeadraceError: a wrong setting, or no bundle that can be served.
     """
+    from headrace.redis_clients import feed_client
     from headrace.serving import Serving
     from streams.user_flow import clock_ms
 
     # A feed must not wait 5 ms (the default) for a thread that follows a topic or fills the graph.
     sys.setswitchinterval(_SWITCH_S)
     settings = read_settings(environ)
-    serving = Serving(settings, redis_client(settings.redis), clock_ms, environ.get(_METRICS))
+    serving = Serving(settings, feed_client(settings.redis), clock_ms, environ.get(_METRICS))
     serving.start()
     if not serving.state.catch_up(_CATCH_UP_S):
         _log.warning("serving before all topics are read: %s", serving.state.ready()[1])
     serving.rehearse()
     return serving.app
-
-
-def redis_client(settings: "RedisSettings") -> "redis.asyncio.Redis":
-    """A client whose every wait is bounded by the timeout of a read."""
-    import redis.asyncio
-    from redis.asyncio.retry import Retry
-    from redis.backoff import NoBackoff
-
-    pool: redis.asyncio.BlockingConnectionPool = redis.asyncio.BlockingConnectionPool.from_url(
-        settings.url.get_secret_value(),
-        max_connections=_CONNECTIONS,
-        timeout=settings.timeout_s,
-        socket_timeout=settings.timeout_s,
-        socket_connect_timeout=settings.timeout_s,
-        # One try more, at once: a restarted Redis has closed every connection of the pool.
-        retry=Retry(NoBackoff(), 1),
-    )
-    return redis.asyncio.Redis(connection_pool=pool)
 
 
 def forget_dead_workers(folder: Path) -> None:

@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-import redis
 import redis.asyncio
 
 from api.app import app_of
@@ -16,6 +15,7 @@ from contracts.errors import HeadraceError
 from contracts.lineup import Lineup
 from contracts.settings import Settings
 from headrace.lineup import Following
+from headrace.redis_clients import blocking_client
 from index_updater import snapshot
 from index_updater.followed_videos import FollowedVideos
 from index_updater.serving_state import ServingState
@@ -81,12 +81,7 @@ class Serving:
         self._settings, self._client, self._clock_ms = settings, client, clock_ms
         self._metrics_folder = metrics_folder
         self._publisher = Publisher(settings.kafka)
-        timeout_s = settings.redis.write_timeout_s
-        blocking = redis.Redis.from_url(
-            settings.redis.url.get_secret_value(),
-            socket_timeout=timeout_s, socket_connect_timeout=timeout_s,
-        )  # fmt: skip
-        self._following = Following(settings, blocking, SERVING)
+        self._following = Following(settings, blocking_client(settings.redis), SERVING)
         if not self._following.wait(threading.Event(), _LINEUP_S):
             self._following.first = _last_lineup(settings)
         self.state = ServingState(settings, clock_ms, lambda: self._served.current.videos)

@@ -8,8 +8,6 @@ import typer
 from headrace.commands.shared import StateDir
 
 if TYPE_CHECKING:
-    import redis
-
     from contracts.settings import Settings
 
 app = typer.Typer(help="Bundles of models: publish, compare, promote.", no_args_is_help=True)
@@ -73,9 +71,10 @@ def promote(
     refuses it, what is live stays live.
     """
     from headrace.promotion import promote as run
+    from headrace.redis_clients import blocking_client
 
     settings = _settings(state_dir)
-    with _redis(settings) as client:
+    with blocking_client(settings.redis) as client:
         run(settings, client, bundle_id, timeout_s, _tell)
 
 
@@ -83,9 +82,10 @@ def promote(
 def rollback(state_dir: StateDir = None) -> None:
     """Make the bundle that is held beside the live one live again, at once."""
     from headrace.promotion import rollback as run
+    from headrace.redis_clients import blocking_client
 
     settings = _settings(state_dir)
-    with _redis(settings) as client:
+    with blocking_client(settings.redis) as client:
         run(settings, client, _tell)
 
 
@@ -145,17 +145,6 @@ def _settings(state_dir: Path | None) -> "Settings":
     from headrace.commands.shared import find_sandbox
 
     return settings_with(find_sandbox(state_dir, Console(stderr=True)), os.environ)
-
-
-def _redis(settings: "Settings") -> "redis.Redis":
-    import redis
-
-    timeout = settings.redis.write_timeout_s
-    return redis.Redis.from_url(
-        settings.redis.url.get_secret_value(),
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
-    )
 
 
 def _tell(what: str) -> None:

@@ -82,6 +82,13 @@ def test_a_wrong_list_of_secrets_is_not_repeated() -> None:
     assert "hush" not in str(caught.value)
 
 
+@pytest.mark.parametrize("url", ["h:6379#hush", "redis://:12/hush@h:6379/0", "redis://:hush@h:x"])
+def test_a_wrong_redis_url_is_not_repeated_and_the_right_form_is_told(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"^HEADRACE_REDIS__URL: a Redis URL is .*%2F") as caught:
+        read_settings({"HEADRACE_REDIS__URL": url})
+    assert "hush" not in str(caught.value)
+
+
 def test_a_secret_may_lie_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("s3cret\n")
     variable = "HEADRACE_API__TOKEN_SECRET_FILE"
