@@ -13,8 +13,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from contracts.errors import HeadraceError
+from contracts.redis_url import without_secrets
 from headrace import addresses, dashboard
 from headrace.addresses import Addresses
+from headrace.sandbox import only_one
 from headrace.servers.process import Process
 
 _START_S = 200.0
@@ -54,13 +56,14 @@ def show(demo: Demo, stop: threading.Event, console: Console, seconds: float | N
     """Run it until `stop` is set or `seconds` are over.
 
     Raises:
+        ConfigError: a sandbox runs in the folder already.
         HeadraceError: the sandbox does not start, or has ended; with the end of its log.
     """
     log = demo.state_dir / "logs" / "sandbox.log"
     replay_log = log.with_name("replay.log")
-    for old in (log, replay_log):
-        old.unlink(missing_ok=True)
-    (demo.state_dir / addresses.FILE).unlink(missing_ok=True)
+    with only_one(demo.state_dir):
+        for old in (log, replay_log, demo.state_dir / addresses.FILE):
+            old.unlink(missing_ok=True)
     with _running(Process(demo.sandbox(), log)) as sandbox:
         with console.status("starting"):
             ready = _wait(demo.state_dir, sandbox, stop)
@@ -142,10 +145,11 @@ def introduction(ready: Addresses, demo: Demo) -> str:
     inspect = f"{program()} user me"
     if demo.state_dir != addresses.STATE_DIR:
         inspect += f" --state-dir {shlex.quote(str(demo.state_dir))}"
+    redis = escape(without_secrets(ready.redis))
     return "\n".join(
         [
             f"[bold]API[/bold]      {ready.api}/docs   metrics {ready.api}/metrics",
-            f"[bold]Kafka[/bold]    {ready.kafka}   [bold]Redis[/bold] {escape(ready.redis)}",
+            f"[bold]Kafka[/bold]    {ready.kafka}   [bold]Redis[/bold] {redis}",
             "[bold]Try it[/bold]   in another terminal:",
             f"  curl '{ready.api}/v1/recommendations/feed?user_id=me&limit=5'",
             f"  curl -X POST {ready.api}/v1/events -H 'content-type: application/json' \\",

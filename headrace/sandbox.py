@@ -61,9 +61,14 @@ class Sandbox:
         """Check settings; nothing is started yet.
 
         Raises:
-            ConfigError: a wrong setting.
+            ConfigError: a wrong setting, or one that a sandbox cannot do.
         """
         settings = read_settings(environ)
+        if settings.api.tls_certificate or settings.api.tls_key:
+            raise ConfigError(
+                "the sandbox and all who talk to it speak plain HTTP: do not set "
+                "HEADRACE_API__TLS_CERTIFICATE and HEADRACE_API__TLS_KEY for it"
+            )
         self._options, self._say = options, say
         self._dir = options.state_dir.resolve()
         self._environ = dict(environ) | {"PYTHONUNBUFFERED": "1"}
@@ -80,8 +85,7 @@ class Sandbox:
         Raises:
             HeadraceError: a part does not start; everything else is ended first.
         """
-        self._dir.mkdir(parents=True, exist_ok=True)
-        with _only_one(self._dir):
+        with only_one(self._dir):
             (self._dir / addresses.FILE).unlink(missing_ok=True)
             try:
                 self._start(stop)
@@ -159,10 +163,15 @@ class Sandbox:
             self._say("kafka", f"{settings.kafka.bootstrap}, {sum(made.values())} topics created")
         if not self._own_redis:
             self._say("redis", "the one that settings name")
-        index = self._environ.setdefault("HEADRACE_INDEX__SNAPSHOT_DIR", str(self._dir / "index"))
+        index = self._set("HEADRACE_INDEX__SNAPSHOT_DIR", self._dir / "index")
         Path(index).mkdir(parents=True, exist_ok=True)
-        self._environ.setdefault("HEADRACE_MODEL__REGISTRY", str(self._dir / "registry"))
+        self._set("HEADRACE_MODEL__REGISTRY", self._dir / "registry")
         return settings
+
+    def _set(self, variable: str, path: Path) -> str:
+        """What the environment says; else this path. An empty value says nothing."""
+        said = self._environ[variable] = self._environ.get(variable) or str(path)
+        return said
 
     def _serve(self, server: Server, where: str, then: object = None) -> None:
         def start() -> None:
@@ -235,12 +244,13 @@ def _ok(http: httpx.Client, url: str) -> bool:
         return False
 
 
-def _only_one(folder: Path) -> IO[str]:
-    """A lock on the folder, held while the file is open.
+def only_one(folder: Path) -> IO[str]:
+    """A lock on the folder, which is made; held while the file is open.
 
     Raises:
         ConfigError: another sandbox holds it.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     lock = (folder / addresses.LOCK).open("a+")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

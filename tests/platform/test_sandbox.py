@@ -17,10 +17,14 @@ import psutil
 import pytest
 from confluent_kafka import Producer
 
+from contracts.errors import ConfigError
 from headrace import addresses
+from headrace.sandbox import Options, Sandbox
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.faults]
-CLEAN = {k: v for k, v in os.environ.items() if not k.startswith("HEADRACE_")}
+# Empty is "not set", as a file of variables passes what nobody filled in.
+EMPTY = {"HEADRACE_MODEL__REGISTRY": "", "HEADRACE_INDEX__SNAPSHOT_DIR": ""}
+CLEAN = {k: v for k, v in os.environ.items() if not k.startswith("HEADRACE_")} | EMPTY
 READY_S = 90.0
 
 
@@ -120,6 +124,27 @@ def test_a_second_sandbox_in_the_same_folder_is_refused_with_the_reason(box: Box
     assert done.returncode == 1
     assert f"process {box.process.pid}" in done.stderr
     assert (box.state / addresses.FILE).exists()
+
+
+def test_a_demo_in_the_same_folder_is_refused_and_touches_nothing(box: Box) -> None:
+    log = box.state / "logs" / "sandbox.log"
+    log.write_text("of an earlier demo")
+    done = headrace(box, "demo")
+    assert done.returncode == 1
+    assert f"process {box.process.pid}" in done.stderr
+    assert (box.state / addresses.FILE).exists()
+    assert log.read_text() == "of an earlier demo"
+
+
+def test_what_settings_leave_empty_lies_in_the_folder(box: Box) -> None:
+    assert addresses.read(box.state).registry == str(box.state / "registry")
+    assert (box.state / "index").is_dir()
+
+
+@pytest.mark.parametrize("name", ["TLS_CERTIFICATE", "TLS_KEY"])
+def test_tls_is_refused_before_anything_starts(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="plain HTTP"):
+        Sandbox(Options(tmp_path), {f"HEADRACE_API__{name}": "some.pem"}, lambda *_: None)
 
 
 def test_what_was_watched_is_told_by_user_and_video_without_the_api(box: Box) -> None:
