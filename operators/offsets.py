@@ -23,12 +23,12 @@ NEW, APPLIED, NO_SLOT = 0, 1, 2
 
 
 def slot_key(generation: int, topic: str, partition: int) -> int:
-    """One int64 for a partition of a topic of a generation; never 0.
+    """One int64 for a partition of a topic of a generation; never 0 for a topic that records note.
 
     >>> slot_key(0, "events", 3) == (1 << 24) + 3
     True
     """
-    return generation << _GENERATION | TOPIC_CODES[topic] << _TOPIC | partition
+    return generation << _GENERATION | TOPIC_CODES.get(topic, 0) << _TOPIC | partition
 
 
 def admit(

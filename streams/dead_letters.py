@@ -34,6 +34,7 @@ class DeadLetters:
     """The way in. `send` returns when Kafka has the letters: the position may move then.
 
     What was buried is remembered for a while, so that a batch that is retried does not bury it anew.
+    Its generation is part of its place: a topic that was made again begins at the same offsets.
     """
 
     def __init__(self, publisher: Publisher, clock_ms: Callable[[], int]) -> None:

@@ -125,16 +125,18 @@ class TopicFollower:
     def _assign(self, consumer: Consumer) -> None:
         prefix = self._kafka.topic_prefix
         found = describe(admin(self._kafka), [prefix + t for t in self._topics], _TIMEOUT_S)
+        at: dict[str, tuple[str, int]] = {}
+        ends: dict[str, int] = {}
         parts = []
         for topic in self._topics:
             topic_id, count = found[prefix + topic]
             for p in range(count):
                 source, part = f"{topic}:{p}", TopicPartition(prefix + topic, p)
-                low, high = consumer.get_watermark_offsets(part, timeout=_TIMEOUT_S)
-                at = self._judge(source, topic_id, low, high)
-                self._at[source], self._ends[source] = (topic_id, at), high
-                parts.append(TopicPartition(prefix + topic, p, at))
+                low, ends[source] = consumer.get_watermark_offsets(part, timeout=_TIMEOUT_S)
+                at[source] = topic_id, self._judge(source, topic_id, low, ends[source])
+                parts.append(TopicPartition(prefix + topic, p, at[source][1]))
         consumer.assign(parts)
+        self._at, self._ends = at, ends  # anew: a topic that was made again may have fewer
         self._look_if_caught_up()
 
     def _judge(self, source: str, topic_id: str, low: int, high: int) -> int:

@@ -26,7 +26,7 @@ from contracts.errors import UnavailableError
 from contracts.metrics import GENERATIONS, LAG, MESSAGES_LOST
 from contracts.settings import KafkaSettings, StreamSettings
 from operators.event_columns import RawMessages
-from operators.offsets import TOPIC_CODES, slot_key
+from operators.offsets import slot_key
 from streams.kafka import client_config
 from streams.outage import Outage
 from streams.positions import Stored
@@ -298,14 +298,13 @@ class PartitionReader:
     def _raw(self, topic: str, messages: Sequence[Message]) -> RawMessages:
         n, now_ms = len(messages), time.time_ns() // 1_000_000
         partitions = np.fromiter((m.partition() for m in messages), np.int64, n)
-        code = TOPIC_CODES.get(topic)
         keys = np.zeros(n, np.int64)
-        for p in set(partitions.tolist()) if code else ():
+        for p in set(partitions.tolist()):
             keys[partitions == p] = slot_key(self._at[f"{topic}:{p}"].generation, topic, p)
         return RawMessages(
             [m.value() for m in messages],
             [m.key() for m in messages],
-            partitions if code is None else keys,
+            keys,
             np.fromiter((m.offset() for m in messages), np.int64, n),
             np.fromiter((_broker_ms(m, now_ms) for m in messages), np.int64, n),
         )

@@ -35,7 +35,7 @@ from operators.event_columns import RawMessages
 from operators.features.history import liked_videos
 from operators.features.protocol import Records
 from operators.nearness import embedding_of
-from operators.offsets import TOPIC_CODES, slot_key
+from operators.offsets import slot_key
 from operators.stat_columns import stat_events
 from operators.stats_board import StatsBoard
 from operators.user_fold import UserFold
@@ -96,7 +96,7 @@ def catalog() -> Catalog:
 def raw(topic: str, values: Sequence[bytes | None], key: bytes | None = b"u") -> RawMessages:
     n = len(values)
     return RawMessages(
-        values, [key] * n, np.full(n, slot_key(0, topic, 0) if topic in TOPIC_CODES else 0), np.arange(n),
+        values, [key] * n, np.full(n, slot_key(0, topic, 0)), np.arange(n),
         np.full(n, NOW_MS, np.int64),
     )  # fmt: skip
 

@@ -13,8 +13,10 @@ from typing import Any
 
 import redis
 
+from contracts.errors import UnavailableError
 from contracts.events import Event, encode_event
-from contracts.settings import ModelSettings, Settings
+from contracts.settings import KafkaSettings, ModelSettings, Settings
+from contracts.topics import Topic
 from contracts.user_record import user_dtype
 from contracts.videos import Video, encode_video
 from headrace.flows import FLOWS
@@ -24,6 +26,7 @@ from operators.features.protocol import Records
 from streams.kafka import Publisher
 from streams.keys import Keys
 from streams.positions import FlowPositions, Stored
+from streams.topics import admin, create_topics
 
 
 @dataclass
@@ -141,6 +144,20 @@ def deployment(
         yield engine
     finally:
         engine.stop()
+
+
+def made_anew(kafka: KafkaSettings, topic: Topic) -> None:
+    """Delete a topic and create it again, empty."""
+    name, client = kafka.topic_prefix + topic.name, admin(kafka)  # held: its handle ends with it
+    client.delete_topics([name])[name].result(20)
+
+    def created() -> bool:
+        try:
+            return create_topics(kafka, [topic])[topic.name]
+        except UnavailableError:  # its deletion is still under way
+            return False
+
+    eventually(created, what="the topic to be made again")
 
 
 def eventually(

@@ -14,6 +14,7 @@ from contracts.events import Event, encode_event
 from contracts.ids import hash64
 from contracts.settings import Settings
 from contracts.stats_rows import decode, to_records
+from contracts.topics import VIDEOS as VIDEOS_TOPIC
 from contracts.videos import Video, VideoVector, decode_vector, encode_video
 from operators.event_columns import RawMessages, decode_events
 from operators.offsets import slot_key
@@ -21,7 +22,7 @@ from operators.stat_columns import stat_events
 from operators.video_stats import PartitionStats
 from streams.dead_letters import read_dead_letters
 from streams.topics import create_topics
-from tests.integration.running import Deployment, deployment, eventually
+from tests.integration.running import Deployment, deployment, eventually, made_anew
 from tests.integration.test_user_flow import NOW_MS, VIDEOS, log_of
 
 
@@ -162,6 +163,28 @@ def test_a_publication_in_the_far_future_counts_as_now(engine: Deployment) -> No
     ends = engine.send_videos([Video("early", 253_402_300_000_000, "from the year 9999")])
     eventually(lambda: engine.folded_up_to(ends, "video-vectors"))
     assert vectors(engine)["early"].video.published_at < 2 * NOW_MS
+
+
+@pytest.mark.faults
+def test_what_is_malformed_at_the_old_place_in_a_topic_made_again_is_buried_too(
+    engine: Deployment,
+) -> None:
+    engine.start("video-vectors", HEADRACE_STREAM__PARTITIONS_EVERY_S="0.5")
+
+    def bury(payload: bytes) -> tuple[str, int]:
+        (place,) = engine.produce([("videos", b"one partition", payload)]).items()
+        eventually(lambda: buried(engine).get(payload) == place, what=f"{payload!r} buried")
+        return place
+
+    first = bury(b"first")
+    made_anew(engine.settings.kafka, VIDEOS_TOPIC)
+    assert bury(b"second") == first
+
+
+def buried(engine: Deployment) -> dict[bytes, tuple[str, int]]:
+    """Payloads of all dead letters -> partition, and offset after it."""
+    letters = [f.letter for f in read_dead_letters(engine.settings.kafka)]
+    return {one.payload: (f"{one.topic}:{one.partition}", one.offset + 1) for one in letters}
 
 
 def test_removed_and_malformed_videos_leave_the_others_alone(engine: Deployment) -> None:

@@ -18,10 +18,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from contracts.errors import UnavailableError
 from contracts.events import Event, EventType, encode_event
 from contracts.ids import hash64
 from contracts.settings import ModelSettings, Settings, UserSettings
+from contracts.topics import EVENTS
 from contracts.user_record import new_users, user_dtype
 from contracts.videos import Video
 from headrace.servers.redis import EmbeddedRedis
@@ -35,7 +35,7 @@ from streams.dead_letters import read_dead_letters, replay
 from streams.kafka import Publisher
 from streams.positions import Stored
 from streams.topics import admin, create_topics
-from tests.integration.running import Deployment, deployment, eventually
+from tests.integration.running import Deployment, deployment, eventually, made_anew
 
 NOW_MS = 1_790_000_000_000
 # What a clean fold of the log cannot know: how often it was written, when, and from which offset.
@@ -310,10 +310,7 @@ def test_a_topic_that_was_recreated_begins_a_new_generation(engine: Deployment) 
     eventually(lambda: engine.folded_up_to(ends))
     process.terminate()
     assert process.wait(15) == 0
-    name = engine.settings.kafka.topic_prefix + "events"
-    client = admin(engine.settings.kafka)  # held: its handle ends with it
-    client.delete_topics([name])[name].result(20)
-    eventually(lambda: _created(engine))
+    made_anew(engine.settings.kafka, EVENTS)
     second = [Event(f"b{i}", "ann", "click", NOW_MS + i, "v0") for i in range(3)]
     ends = engine.send_events(second)
     engine.start("user-state")
@@ -321,13 +318,6 @@ def test_a_topic_that_was_recreated_begins_a_new_generation(engine: Deployment) 
     eventually(lambda: (at := engine.positions("user-state", [source])[source]) is not None
                and at.generation == 1 and at.offset >= ends[source])  # fmt: skip
     assert engine.users(["ann"])["events"][0] == 8
-
-
-def _created(engine: Deployment) -> bool:
-    try:
-        return create_topics(engine.settings.kafka)["events"]
-    except UnavailableError:  # its deletion is still under way
-        return False
 
 
 def test_partitions_that_are_added_are_read_too(engine: Deployment) -> None:
