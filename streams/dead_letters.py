@@ -3,11 +3,11 @@
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from contracts.engine_records import DeadLetter, decode_dead_letter, encode_dead_letter
 from contracts.errors import BadMessageError, UnavailableError
@@ -28,6 +28,7 @@ _CUT_BYTES: Final = 65_536
 _REMEMBERED: Final = 100_000
 Letter = tuple[bytes, bytes, Headers]
 _FLUSH_S: Final = 30.0
+_AT_ONCE: Final = 50  # of 1 MB at most: they fit into the publisher's queue
 
 
 class DeadLetters:
@@ -113,7 +114,9 @@ class Found:
 
 
 def read_dead_letters(kafka: KafkaSettings, timeout_s: float = 10.0) -> Iterator[Found]:
-    """Every dead letter that is kept, partition by partition, oldest first; then ends.
+    """Every dead letter that is there now, partition by partition, oldest first.
+
+    What came of one partition of a topic lies in one partition, so each keeps its order.
 
     Raises:
         UnavailableError: Kafka does not answer for `timeout_s`; the listing is cut there.
@@ -124,18 +127,23 @@ def read_dead_letters(kafka: KafkaSettings, timeout_s: float = 10.0) -> Iterator
         client_config(kafka) | {"group.id": "headrace.dead-letters", "enable.auto.commit": False}
     )
     try:
-        for partition in range(partitions):
-            yield from _read(consumer, name, partition, timeout_s)
+        # All ends first: what is replayed meanwhile, and buried again, is not read.
+        places = [TopicPartition(name, p) for p in range(partitions)]
+        ends = [consumer.get_watermark_offsets(place, timeout=timeout_s) for place in places]
+        for partition, (low, high) in enumerate(ends):
+            if low < high:
+                consumer.assign([TopicPartition(name, partition, low)])
+                yield from _read(consumer, name, partition, low, high, timeout_s)
+    except KafkaException as e:
+        raise UnavailableError(f"{name}: {e}") from None
     finally:
         consumer.close()
 
 
-def _read(consumer: Consumer, name: str, partition: int, timeout_s: float) -> Iterator[Found]:
-    low, high = consumer.get_watermark_offsets(TopicPartition(name, partition), timeout=timeout_s)
-    if low >= high:
-        return
-    consumer.assign([TopicPartition(name, partition, low)])
-    until, at = time.monotonic() + timeout_s, low
+def _read(
+    consumer: Consumer, name: str, partition: int, at: int, high: int, timeout_s: float
+) -> Iterator[Found]:
+    until = time.monotonic() + timeout_s
     while at < high:
         if time.monotonic() > until:
             raise UnavailableError(f"{name}: no answer behind offset {at} of {high}")
@@ -164,7 +172,7 @@ def _found(message: Message, partition: int) -> Found:
     )
 
 
-def replay(found: Sequence[Found], publisher: Publisher) -> int:
+def replay(found: Iterable[Found], publisher: Publisher) -> int:
     """Produce the letters' payloads to the topics they came from; how many.
 
     A letter whose payload was cut is left out: it is not the message any more.
@@ -172,15 +180,21 @@ def replay(found: Sequence[Found], publisher: Publisher) -> int:
     Raises:
         UnavailableError: Kafka did not acknowledge all of them.
     """
-    whole = [f for f in found if not f.is_cut]
-    failed: list[str] = []
-    for f in whole:
+    sent, failed = 0, list[str]()
+    for f in found:
+        if f.is_cut:
+            continue
         # An empty message is not a null one: a null one would remove a video or forget a person.
         value = None if f.was_null else f.letter.payload
         publisher.produce(
             f.letter.topic, f.key, value, lambda e, _: failed.append(str(e)) if e else None
         )
+        sent += 1
+        if sent % _AT_ONCE == 0:
+            publisher.flush(_FLUSH_S)
+        if failed:
+            break
     publisher.flush(_FLUSH_S)
     if failed:
-        raise UnavailableError(f"{len(failed)} of {len(whole)} were refused: {failed[0]}")
-    return len(whole)
+        raise UnavailableError(f"{len(failed)} of {sent} were refused: {failed[0]}")
+    return sent

@@ -1,10 +1,14 @@
 """`headrace dead-letters list` and `replay`."""
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from headrace.commands.shared import StateDir
+
+if TYPE_CHECKING:
+    from streams.dead_letters import Found
 
 app = typer.Typer(help="Messages that could not be used.", no_args_is_help=True)
 Topic = Annotated[str | None, typer.Option(help="Only those that came from this topic.")]
@@ -28,13 +32,13 @@ def list_letters(
 
     from headrace.addresses import settings_with
     from headrace.commands.shared import find_sandbox
-    from headrace.letters import matching
+    from headrace.letters import matching, newest
     from streams.dead_letters import read_dead_letters
 
     settings = settings_with(find_sandbox(state_dir, Console(stderr=True)), os.environ)
-    found = matching(read_dead_letters(settings.kafka), topic, reason)
+    found, count = newest(matching(read_dead_letters(settings.kafka), topic, reason), limit)
     table = Table("at", "from", "reason", "payload", box=None, header_style="bold", pad_edge=False)
-    for one in found[-limit:]:
+    for one in found:
         letter = one.letter
         at = datetime.fromtimestamp(letter.at / 1000, UTC).strftime("%m-%d %H:%M:%S")
         payload = repr(letter.payload[:120])[1:]
@@ -43,9 +47,7 @@ def list_letters(
     console = Console()
     if found:
         console.print(table)
-    console.print(
-        f"{len(found)} dead letters" + (", the newest shown" if len(found) > limit else "")
-    )
+    console.print(f"{count} dead letters" + (", the newest shown" if count > limit else ""))
 
 
 @app.command()
@@ -74,11 +76,15 @@ def replay(
 
     console = Console()
     settings = settings_with(find_sandbox(state_dir, Console(stderr=True)), os.environ)
-    found = matching(read_dead_letters(settings.kafka), topic, reason)
-    if not found:
-        console.print("no dead letters to replay")
-        return
+
+    def letters() -> "Iterator[Found]":
+        return matching(read_dead_letters(settings.kafka), topic, reason)
+
     if not yes:
-        typer.confirm(f"Send {len(found)} messages once more?", abort=True)
+        count = sum(1 for _ in letters())
+        if not count:
+            console.print("no dead letters to replay")
+            return
+        typer.confirm(f"Send {count} messages once more?", abort=True)
     with closing(Publisher(settings.kafka)) as publisher:
-        console.print(f"{send(found, publisher)} messages sent")
+        console.print(f"{send(letters(), publisher)} messages sent")
