@@ -70,6 +70,14 @@ def test_services_wait_for_what_they_need_and_say_whether_they_are_well(name: st
     assert name in ("topics", "api") or "healthcheck" in service  # the API's is the image's own
 
 
+@pytest.mark.parametrize("name", sorted(set(OURS) - {"topics"}))
+def test_compiled_kernels_are_kept_from_one_start_to_the_next(name: str) -> None:
+    folder = re.search(r"NUMBA_CACHE_DIR=(\S+)", (DOCKER / "Dockerfile").read_text())
+    assert folder is not None
+    mounts = dict(reversed(volume.split(":")[:2]) for volume in OURS[name]["volumes"])
+    assert mounts[folder[1]] in COMPOSE["volumes"]
+
+
 def test_the_image_has_every_package_of_the_project() -> None:
     text = (DOCKER / "Dockerfile").read_text()
     ignored = (DOCKER / "Dockerfile.dockerignore").read_text()
