@@ -47,6 +47,9 @@ def promote(
 ) -> Lineup:
     """Make a bundle the live one; the one before is held beside it from then on.
 
+    A refused one leaves beside what was held there. While the other was made ready nobody held it, so
+    its vectors, catalogs and indexes are made again: a rollback to it waits for them.
+
     Raises:
         BundleError: it cannot be read, or a process refuses it; what was live stays live.
         UnavailableError: not ready in time, or Kafka or Redis does not answer.
@@ -56,13 +59,18 @@ def promote(
     if before.live == bundle_id:
         tell(f"{bundle_id} is live already")
         return before
-    if before.beside != bundle_id:
+    held = before.beside
+    if held != bundle_id:
         tell(f"{bundle_id} is made ready beside {before.live}")
         before = announce(settings, Lineup(before.live, bundle_id, _now_ms()))
     try:
         _prepared(there, bundle_id, timeout_s, tell)
     except BundleError:
-        announce(settings, Lineup(before.live, None, _now_ms()))
+        back = announce(
+            settings, Lineup(before.live, None if held == bundle_id else held, _now_ms())
+        )
+        if back.beside is not None:
+            tell(f"{back.beside} is held beside {back.live} again")
         raise
     return _switch(there, before, tell)
 

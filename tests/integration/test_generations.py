@@ -4,19 +4,24 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import redis
 
 from contracts.errors import BundleError
 from contracts.lineup import Lineup
-from contracts.settings import Settings
-from headrace.promotion import missing
+from contracts.settings import ModelSettings, Settings
+from headrace.models import announce, lineup_of
+from headrace.promotion import missing, promote
+from model_runtime import bundles
 from streams.fold_generation import AfterServing
 from streams.generations import Generations
 from streams.keys import Keys
 from streams.presence import Presence
+from streams.topics import create_topics
 from streams.vector_marks import VectorMarks
+from tests.integration.promoting import SMALL
 from tests.integration.running import eventually
 
 pytestmark = pytest.mark.redis
@@ -204,6 +209,23 @@ def test_a_promotion_waits_for_every_partition_and_every_holder_and_stops_at_a_r
     presence.say("a", ("a",), {"b": "torn"})
     with pytest.raises(BundleError, match=r"api .* refuses it: torn"):
         missing("b", marks, presence.holders())
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize(("held", "left"), [("old", "old"), (None, None), ("new", None)])
+def test_what_was_held_beside_is_held_again_when_another_bundle_is_refused(
+    settings: Settings, client: redis.Redis, presence: Presence, tmp_path: Path,
+    held: str | None, left: str | None,
+) -> None:  # fmt: skip
+    create_topics(settings.kafka)
+    settings = settings.model_copy(update={"model": ModelSettings(registry=str(tmp_path))})
+    bundles.publish_day0(tmp_path, "new", SMALL)
+    announce(settings, Lineup("day0", held))
+    presence.say("day0", ("day0",), {"new": "torn"})
+    with pytest.raises(BundleError, match="refuses it: torn"):
+        promote(settings, client, "new", 30, print)
+    lineup = lineup_of(settings)
+    assert (lineup.live, lineup.beside) == ("day0", left)
 
 
 def test_a_mark_goes_with_its_bundle_and_counts_for_its_own_topic_only(marks: VectorMarks) -> None:
