@@ -75,6 +75,15 @@ class Deployment:
         self.processes.append(process)
         return process
 
+    def start_to_work(
+        self, flow: str, stored: Callable[[], object], **more: str
+    ) -> subprocess.Popen[bytes]:
+        """The same; it has changed what is `stored` on return. A process takes seconds to get there."""
+        before = stored()
+        process = self.start(flow, **more)
+        eventually(lambda: stored() != before, 60, f"{flow} to store something")
+        return process
+
     def positions(self, flow: str, sources: Sequence[str]) -> dict[str, Stored | None]:
         client = self.redis
         try:

@@ -1,7 +1,7 @@
 """The statistics and the vector flow as processes: killed and restarted, they equal a clean fold."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +53,19 @@ def table(engine: Deployment, topic: str) -> dict[bytes, bytes]:
     return {key: value for key, value in latest.items() if value is not None}
 
 
-def stored_up_to(engine: Deployment, ends: dict[str, int]) -> bool:
+def stored(engine: Deployment, sources: Iterable[str]) -> dict[str, int]:
+    """Offset up to which the statistics of each source are stored."""
     client = engine.redis
     try:
-        found: Any = {s: client.hget(engine.keys.stats(s), "position") for s in ends}
+        found: Any = {s: client.hget(engine.keys.stats(s), "position") for s in sources}
     finally:
         client.close()
-    return all(raw is not None and int(raw.split(b":")[2]) >= ends[s] for s, raw in found.items())
+    return {s: 0 if raw is None else int(raw.split(b":")[2]) for s, raw in found.items()}
+
+
+def stored_up_to(engine: Deployment, ends: dict[str, int]) -> bool:
+    found = stored(engine, ends)
+    return all(found[s] >= end for s, end in ends.items())
 
 
 def published(engine: Deployment) -> dict[int, VideoStats]:
@@ -83,16 +89,17 @@ def clean_stats(engine: Deployment, events: list[Event], source: str) -> dict[in
 @pytest.mark.faults
 def test_statistics_of_a_flow_killed_under_load_equal_a_clean_fold(engine: Deployment) -> None:
     events = [e for e in log_of(6000, 40, seed=9) if e.video_id]
-    key = b"one partition"
-    process = engine.start("video-stats", HEADRACE_STREAM__FLUSH_EVERY_MS="100")
+    often = {"HEADRACE_STREAM__FLUSH_EVERY_MS": "20", "HEADRACE_STREAM__BATCH_EVENTS": "50"}
+    rng = np.random.default_rng(3)
     ends: dict[str, int] = {}
-    for part in range(3):
-        some = events[part * 2000 : (part + 1) * 2000]
-        ends |= engine.produce([("events", key, encode_event(e)) for e in some])
-        time.sleep(1.0)
+    for part in range(0, len(events), 2000):
+        some = [("events", b"one partition", encode_event(e)) for e in events[part : part + 2000]]
+        ends.update(engine.produce(some))
+        process = engine.start_to_work("video-stats", lambda: stored(engine, ends), **often)
+        time.sleep(float(rng.uniform(0.0, 0.1)))
         process.kill()
         process.wait()
-        process = engine.start("video-stats", HEADRACE_STREAM__FLUSH_EVERY_MS="100")
+    engine.start("video-stats", **often)
     eventually(lambda: stored_up_to(engine, ends))
     (source,) = ends
     found, clean = published(engine), clean_stats(engine, events, source)
@@ -125,11 +132,16 @@ def vectors(engine: Deployment) -> dict[str, VideoVector]:
 
 @pytest.mark.faults
 def test_videos_published_while_the_flow_is_killed_all_become_vectors(engine: Deployment) -> None:
+    rng = np.random.default_rng(3)
     ends: dict[str, int] = {}
-    for part in range(4):
-        process = engine.start("video-vectors")
-        ends |= engine.send_videos(VIDEOS[part * 5 : (part + 1) * 5])
-        time.sleep(0.8)
+    for part in range(0, len(VIDEOS), 5):
+        ends.update(engine.send_videos(VIDEOS[part : part + 5]))
+        process = engine.start_to_work(
+            "video-vectors",
+            lambda: engine.positions("video-vectors", [*ends]),
+            HEADRACE_STREAM__BATCH_EVENTS="1",
+        )
+        time.sleep(float(rng.uniform(0.0, 0.1)))
         process.kill()
         process.wait()
     engine.start("video-vectors")

@@ -124,14 +124,19 @@ def test_killed_at_random_moments_under_load_the_state_equals_a_clean_fold(
     with_catalog(engine)
     events = log_of(20_000, 300, seed=2)
     rng = np.random.default_rng(3)
-    process = engine.start("user-state", HEADRACE_STREAM__BATCH_EVENTS="200")
+    sources = [f"events:{p}" for p in range(EVENTS.partitions)]
     ends: dict[str, int] = {}
-    for part in range(5):
-        ends |= engine.send_events(events[part * 4000 : (part + 1) * 4000])
-        time.sleep(1.0 + float(rng.random()))
+    for part in range(0, len(events), 4000):
+        ends |= engine.send_events(events[part : part + 4000])
+        process = engine.start_to_work(
+            "user-state",
+            lambda: engine.positions("user-state", sources),
+            HEADRACE_STREAM__BATCH_EVENTS="100",
+        )
+        time.sleep(float(rng.uniform(0.0, 0.3)))
         process.kill()
         process.wait()
-        process = engine.start("user-state", HEADRACE_STREAM__BATCH_EVENTS="200")
+    engine.start("user-state")
     eventually(lambda: engine.folded_up_to(ends), 60)
     assert_equal_user_by_user(engine, events)
 
