@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.batch import Mask, Rows
-from contracts.engine_records import Neighbours, VideoStats, decode_stats
+from contracts.engine_records import VideoStats, decode_stats
 from contracts.errors import BadMessageError
 from contracts.events import MAX_TIMESTAMP_MS
 
@@ -106,29 +106,6 @@ def of_records(records: Sequence[VideoStats]) -> StatsColumns:
         row["near"][: len(near)] = [weight for _, weight in near]
         neighbours.append(_packed(record.neighbours.ids, record.neighbours.weights))
     return StatsColumns(rows, neighbours)
-
-
-def to_records(states: StatsColumns) -> list[VideoStats]:
-    """The same states one by one, for who looks at a few."""
-    return [
-        VideoStats(
-            video=int(row["video"]),
-            source=row["source"].decode(),
-            at_ms=int(row["at_ms"]),
-            counts=tuple(row["counts"].tolist()),
-            trend=float(row["trend"]),
-            trend_by_country={
-                c: w
-                for c, w in zip(row["country"].tolist(), row["near"].tolist(), strict=True)
-                if w
-            },
-            neighbours=Neighbours(*(tuple(near[name].tolist()) for name in ("video", "weight"))),
-            version=int(row["version"]),
-        )
-        for row, near in zip(
-            states.rows, (np.frombuffer(b, NEIGHBOUR) for b in states.neighbours), strict=True
-        )
-    ]
 
 
 def _packed(ids: Sequence[int], weights: Sequence[float]) -> bytes:

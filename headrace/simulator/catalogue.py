@@ -138,7 +138,3 @@ class Catalogue:
     def get(self, video_id: str) -> Traits | None:
         """The traits of a clip of ours, None for somebody else's."""
         return self._by_id.get(video_id)
-
-    def is_published(self, video_id: str) -> bool:
-        """Is it published, and not removed since?"""
-        return video_id in self._at

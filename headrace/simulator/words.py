@@ -123,8 +123,6 @@ TOPICS: Final[dict[str, tuple[Topic, ...]]] = {
     """),
 }
 CATEGORIES: Final = tuple(TOPICS)
-TAGS: Final = tuple(topic.tag for topics in TOPICS.values() for topic in topics)
-TAGS_PER_CATEGORY: Final = 6
 
 _FRAMES: Final = (
     (

@@ -11,7 +11,7 @@ from contracts.engine_records import VideoStats, decode_impression
 from contracts.ids import hash64, pack_country
 from contracts.models import F32, Bundle
 from contracts.settings import ModelSettings, Settings
-from contracts.stats_rows import decode, to_records
+from contracts.stats_rows import decode
 from contracts.user_record import new_users, user_dtype
 from contracts.videos import Video, decode_video
 from index_updater import snapshot
@@ -29,6 +29,7 @@ from operators.video_stats import PartitionStats
 from streams.reader import Batch
 from streams.user_batch import decode_batch
 from tests.faults.world import World
+from tests.stats_records import to_records
 
 Log = Mapping[int, Sequence[Message]]
 # What a clean fold of the log cannot know: how often it was written, when, and from which offset.

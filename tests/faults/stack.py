@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
@@ -155,8 +154,3 @@ def stack(
 
 def seconds(since: float) -> float:
     return round(time.monotonic() - since, 2)
-
-
-def json_of(answer: httpx.Response) -> Any:
-    assert answer.status_code == 200, answer.text
-    return answer.json()

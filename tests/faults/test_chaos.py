@@ -21,7 +21,6 @@ VICTIMS: Final = (
     "user-state", "video-stats", "video-vectors", "api-worker", "redis", "kafka", "api",
 )  # fmt: skip
 KILLS: Final = 20
-FRESH_S: Final = 10.0
 
 
 def fresh_again(running: World, number: int) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from contracts.engine_records import VideoStats
 from contracts.events import Event, encode_event
 from contracts.ids import hash64
 from contracts.settings import Settings
-from contracts.stats_rows import decode, to_records
+from contracts.stats_rows import decode
 from contracts.topics import VIDEOS as VIDEOS_TOPIC
 from contracts.videos import Video, VideoVector, decode_vector, encode_video
 from operators.event_columns import RawMessages, decode_events
@@ -24,6 +24,7 @@ from streams.dead_letters import read_dead_letters
 from streams.topics import create_topics
 from tests.integration.running import Deployment, deployment, eventually, made_anew
 from tests.integration.test_user_flow import NOW_MS, VIDEOS, log_of
+from tests.stats_records import to_records
 
 
 @pytest.fixture

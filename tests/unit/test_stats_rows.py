@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from contracts.engine_records import Neighbours, VideoStats, encode_record
 from contracts.errors import BadMessageError
-from contracts.stats_rows import NEIGHBOUR, ROW, decode, messages, of_records, to_records
+from contracts.stats_rows import NEIGHBOUR, ROW, decode, messages, of_records
+from tests.stats_records import to_records
 
 halves = st.floats(-1e6, 1e6, width=32)
 small = st.dictionaries(st.integers(1, 0xFFFF), halves.filter(bool), max_size=8)

@@ -14,8 +14,8 @@ from contracts.errors import ConfigError
 from contracts.events import Action
 from contracts.ids import pack_country
 from contracts.settings import StatsSettings
-from contracts.stats_rows import to_records
 from operators.video_stats import Changes, PartitionStats, StatEvents
+from tests.stats_records import to_records
 
 NOW_MS = 1_700_000_000_000
 MINUTE_MS = 60_000
