@@ -3,10 +3,12 @@
 import asyncio
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from api.dependencies import Publisher
 from contracts.errors import UnavailableError
+
+ACK_S: Final = 3.0  # longer, and a client's own timeout would hide from it what became of a write
 
 
 async def send_all(

@@ -27,6 +27,7 @@ from contracts.ids import hash64_many
 from contracts.models import F32, Bundle
 from contracts.settings import IndexSettings, KafkaSettings, ModelSettings
 from contracts.topics import VIDEO_VECTORS
+from contracts.units import DAY_MS
 from contracts.videos import Video, VideoVector, encode_vector
 from index_updater import snapshot
 from index_updater.generation import capacity_for
@@ -41,7 +42,6 @@ _DRAW: Final = 1  # another number for every change of what is drawn below
 CATEGORIES: Final = 120
 LANGUAGES: Final = ("en", "en", "en", "en", "de", "es", "pt", "hi")
 _CHUNK: Final = 10_000
-_DAY_MS: Final = 86_400_000
 _SOURCE: Final = VIDEO_VECTORS.name
 Ints = NDArray[np.int64]
 
@@ -77,7 +77,7 @@ class World:
         return {
             "tags": self.categories[:, None] * 20 + rng.integers(0, 20, (self.n, 3)),
             "words": (30_000 * rng.random((self.n, 6)) ** 3).astype(np.int64),
-            "age_ms": (rng.exponential(90 * _DAY_MS, self.n)).astype(np.int64),
+            "age_ms": (rng.exponential(90 * DAY_MS, self.n)).astype(np.int64),
             "duration_ms": rng.integers(5_000, 180_000, self.n),
             "rare": rng.random(self.n),
         }

@@ -13,6 +13,7 @@ from redis import Redis
 from bench._engine import Engine, until
 from contracts.settings import KafkaSettings
 from contracts.topics import EVENTS, VIDEOS
+from contracts.units import DAY_MS
 from contracts.videos import Video, encode_video
 from headrace.environment import read_settings
 from streams.kafka import producer_config
@@ -22,7 +23,6 @@ TYPES: Final = ("click", "watch", "like", "skip")
 SHARES: Final = (0.35, 0.45, 0.05, 0.15)
 CATEGORIES: Final = 16
 COUNTRIES: Final = ("DE", "US", "BR", "IN")
-_DAY_MS: Final = 86_400_000
 _LATE_MS: Final = 5000  # an event is that late at most
 
 Keyed = tuple[bytes, bytes]  # key, value
@@ -52,8 +52,8 @@ class Crowd:
     def events(self, n: int, seed: int = 1) -> Iterator[Keyed]:
         """`n` events over a day of event time that ends now; ~250 bytes each."""
         late = np.random.default_rng(seed + 1).integers(0, _LATE_MS, n)
-        begin = int(time.time() * 1000) - _DAY_MS
-        stamps = (begin + np.arange(n) * _DAY_MS // n - late).tolist()
+        begin = int(time.time() * 1000) - DAY_MS
+        stamps = (begin + np.arange(n) * DAY_MS // n - late).tolist()
         for i, (person, video, kind, watched) in enumerate(self.draw(n, seed).T.tolist()):
             yield b"u%07d" % person, event(seed << 64 | i, person, video, kind, watched, stamps[i])
 

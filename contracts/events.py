@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from contracts.errors import BadMessageError
+from contracts.units import DAY_MS
 
 MAX_EVENT_BYTES: Final = 65_536
 MAX_TIMESTAMP_MS: Final = 253_402_300_799_999  # the end of the year 9999
@@ -25,7 +26,7 @@ Timestamp = Annotated[
         description="Milliseconds since 1970 UTC; below 10^11 it is taken as seconds.",
     ),
 ]
-DurationMs = Annotated[int, msgspec.Meta(ge=0, le=7 * 86_400_000)]
+DurationMs = Annotated[int, msgspec.Meta(ge=0, le=7 * DAY_MS)]
 
 EventType = Literal[
     "click", "watch", "watch_25_percent", "watch_50_percent", "watch_75_percent", "watch_complete",

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-DAY_MS: Final = 86_400_000
+from contracts.units import DAY_MS
+
 # Longer than the events' retention and than the oldest snapshot that boot accepts: a tombstone that
 # is compacted away earlier would let a removed video, or a forgotten person, come back.
 TOMBSTONES_MS: Final = 30 * DAY_MS

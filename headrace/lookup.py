@@ -19,6 +19,7 @@ from contracts.errors import UnavailableError
 from contracts.ids import hash64, unpack_language
 from contracts.models import Bundle
 from contracts.settings import Settings
+from contracts.units import HOUR_MS
 from headrace.redis_clients import feed_client
 from operators.catalog import Catalog
 from operators.stats_board import StatsBoard
@@ -113,7 +114,7 @@ def read_video(world: World, video_id: str, now_ms: int, n: int = 10) -> dict[st
         "tags": [catalog.name_of(int(tag)) for tag in column["tags"] if tag],
         "language": unpack_language(int(column["language"])),
         "duration_s": round(int(column["duration_ms"]) / 1000, 1),
-        "age_h": round((now_ms - int(column["published_ms"])) / 3_600_000, 2),
+        "age_h": round((now_ms - int(column["published_ms"])) / HOUR_MS, 2),
         "min_age": int(column["min_age"]),
         "sponsored": bool(column["sponsored"]),
         "counts": {

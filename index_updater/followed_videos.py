@@ -26,6 +26,7 @@ from contracts.metrics import (
 from contracts.models import Bundle
 from contracts.settings import Settings
 from contracts.topics import VIDEO_VECTORS
+from contracts.units import DAY_MS
 from index_updater import snapshot
 from index_updater.generation import capacity_for
 from index_updater.live_index import LiveIndex
@@ -38,7 +39,6 @@ _log = logging.getLogger(__name__)
 _PROBE_K: Final = 500
 _GATHER_S: Final = 0.02  # of a freshness of 200 ms; one by one they cost three times as much
 _BESIDE_S: Final = 0.1  # what nobody is answered from yet is not that fresh: two thirds of the work
-_DAY_MS: Final = 86_400_000
 
 
 class FollowedVideos:
@@ -107,7 +107,7 @@ class FollowedVideos:
             return None
 
     def _fits(self, about: Mapping[str, Any]) -> bool:
-        age_days = (self._clock_ms() - int(about["taken_ms"])) / _DAY_MS
+        age_days = (self._clock_ms() - int(about["taken_ms"])) / DAY_MS
         if about["bundle"] == self.bundle.id and (
             age_days <= self._settings.index.snapshot_max_age_days
         ):

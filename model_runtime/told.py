@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.models import F32
+from contracts.units import HOUR_MS
 from contracts.user_record import UNKNOWN_AGE
 
 Ints = NDArray[np.int64]
-_HOUR_MS: Final = 3_600_000
 _YEARS: Final = 5  # an age is told to so many
 
 
@@ -59,8 +59,8 @@ def _age(told: NDArray[Any]) -> Ints:
 
 
 CONTEXT: Final[Mapping[str, Input]] = {  # of `contracts.models.MOMENT`
-    "hour": _time(_HOUR_MS, 24),
-    "weekday": _time(24 * _HOUR_MS, 7),
+    "hour": _time(HOUR_MS, 24),
+    "weekday": _time(24 * HOUR_MS, 7),
     "country": _letters("country"),
     "language": _letters("spoken"),
     "device": _hashed("device", 256),

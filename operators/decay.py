@@ -1,12 +1,11 @@
 """Exponential decay in event time."""
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 F64 = NDArray[np.float64]
-HOUR_MS: Final = 3_600_000
 
 
 def fade(elapsed_ms: NDArray[Any], half_life_ms: float) -> F64:

@@ -14,9 +14,10 @@ from contracts.features import RATE_COLUMNS
 from contracts.models import F32
 from contracts.settings import StatsSettings
 from contracts.stats_rows import NEIGHBOUR, SOURCE_BYTES, StatsColumns
+from contracts.units import HOUR_MS
 from operators.board_reads import compile_now, faded, summed
 from operators.board_rows import BoardRows, part_keys
-from operators.decay import HOUR_MS, fade
+from operators.decay import fade
 from operators.trending import CategoryOf, IsThere, Trends, trends
 
 # Imagined events with the declared default rates: so many real ones weigh as much as the prior.

@@ -23,6 +23,7 @@ from operators import stats_codec as codec
 from operators.co_watch import CoWatch
 from operators.mixing import paired
 from operators.once_filter import OnceFilter
+from operators.signals import COMPLETE_SHARE
 from operators.stats_records import published
 from operators.video_table import (
     CLICKS,
@@ -36,7 +37,6 @@ from operators.video_table import (
 
 CLICK_SHARE: Final = 0.25
 CLICK_WATCH_MS: Final = 10_000
-COMPLETE_SHARE: Final = 0.9
 LIKE_SHARE: Final = 0.8  # of five stars
 # How long the filter remembers at least, in windows: after two hours of ten minutes each, what a
 # repeated event can still add to a trend with a half-life of an hour is a quarter of a person.

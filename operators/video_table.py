@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from contracts.batch import Ids, Rows
 from contracts.settings import StatsSettings
-from operators.decay import F64, HOUR_MS, fade
+from contracts.units import HOUR_MS
+from operators.decay import F64, fade
 from operators.id_table import IdTable
 from operators.intake import intake
 from operators.sketches import Log, Sketches

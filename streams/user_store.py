@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import redis
 
 from contracts.errors import FencedError
+from contracts.units import DAY_MS
 from contracts.user_record import VERSION_AT
 from operators.blobs import from_blobs, to_blobs
 from operators.features.protocol import Records
@@ -16,8 +17,6 @@ from streams.keys import Keys
 from streams.overlapped import Command, overlapped
 from streams.positions import Stored, durable_offsets
 from streams.scripts import FENCED, MOVE_POSITIONS, WRITE_BLOBS
-
-_DAY_MS: Final = 86_400_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +54,7 @@ class UserStore:
     ) -> None:
         self._client, self._keys, self._dtype = client, keys, dtype
         self._positions = keys.positions(flow)
-        self._per_write, self._ttl_ms = keys_per_write, int(ttl_days * _DAY_MS)
+        self._per_write, self._ttl_ms = keys_per_write, int(ttl_days * DAY_MS)
         self._version_at = VERSION_AT[0], VERSION_AT[1] - 1
         self._move = client.register_script(MOVE_POSITIONS)
 

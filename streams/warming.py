@@ -13,13 +13,14 @@ import redis
 
 from contracts.ids import hash64
 from contracts.settings import StreamSettings
+from contracts.units import DAY_MS
 from operators.derive import derive
 from streams.keys import Keys
 from streams.user_flow import UserWriter
 
 _log = logging.getLogger(__name__)
 _SLICE: Final = 100  # people: some milliseconds between two batches
-_ACTIVE_MS: Final = 7 * 86_400_000  # writing prolongs a life: who is gone for long is left alone
+_ACTIVE_MS: Final = 7 * DAY_MS  # writing prolongs a life: who is gone for long is left alone
 _REST_S: Final = 1.0
 
 

@@ -8,14 +8,13 @@ from litestar import Request, post
 from api.bodies import body_of
 from api.documented import MAX_EVENTS, WRITES, EventsBody
 from api.problems import bad
-from api.publish import send_all
+from api.publish import ACK_S, send_all
 from api.routes.parameters import EngineDep
 from contracts.errors import BadMessageError
 from contracts.events import decode_event
 from contracts.topics import EVENTS
 from streams.positions import Position
 
-ACK_S: Final = 3.0  # longer, and a client's own timeout would hide from it what became of them
 # A list would be made whole before anything can count it: this one ends at the first event too many.
 _NONE: Final = msgspec.Raw(b"")
 _array: Final = msgspec.json.Decoder(

@@ -1,6 +1,6 @@
 """GET, PUT and DELETE what is known about a viewer."""
 
-from typing import Any, Final
+from typing import Any
 
 from litestar import Request, delete, get, put
 
@@ -9,14 +9,13 @@ from api.documented import WRITES, ProfileBody, problems
 from api.known import Known, known_about
 from api.paths import decoded_id
 from api.problems import ProblemError, bad_body
+from api.publish import ACK_S
 from api.routes.parameters import EngineDep, UserInPath
 from api.routes.videos import Taken, with_id
 from contracts.errors import BadMessageError
 from contracts.profiles import decode_profile
 from contracts.topics import PROFILES
 from streams.positions import Position
-
-ACK_S: Final = 3.0
 
 
 @get(

@@ -1,6 +1,6 @@
 """PUT and DELETE a video."""
 
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from litestar import Request, delete, put
@@ -9,13 +9,12 @@ from api.bodies import body_of
 from api.documented import WRITES, VideoBody
 from api.paths import decoded_id
 from api.problems import ProblemError, bad, bad_body
+from api.publish import ACK_S
 from api.routes.parameters import EngineDep, VideoInPath
 from contracts.errors import BadMessageError
 from contracts.topics import VIDEOS
 from contracts.videos import decode_video
 from streams.positions import Position
-
-ACK_S: Final = 3.0
 
 
 class Taken(msgspec.Struct, frozen=True):

@@ -65,7 +65,8 @@ def replay(
     from contracts.errors import ConfigError
     from headrace.addresses import STATE_DIR, settings_with
     from headrace.commands.shared import find_sandbox, stop_on_signals
-    from headrace.replay import FILE, Shift, run, write_to
+    from headrace.json_file import write_to
+    from headrace.replay import FILE, Shift, run
     from headrace.replaying_view import show_summary, telling
 
     console = Console()

@@ -11,6 +11,7 @@ from typing import Final
 
 from contracts.events import Event, EventType
 from contracts.profiles import Profile
+from contracts.units import HOUR_MS
 from contracts.videos import Video
 from headrace.simulator.behaviour import Reaction, react
 from headrace.simulator.catalogue import Catalogue, Traits
@@ -24,7 +25,6 @@ _BETWEEN_H: Final = 8.0  # hours between two sessions, on average
 _PASSED_MS: Final = 1500  # a clip that is scrolled past takes so long
 _ARRIVE_SHARE: Final = 0.8  # viewers arrive during so much of the time
 _START_MS: Final = 1_700_000_000_000
-_HOUR_MS: Final = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Simulated:
 
     @property
     def _length_ms(self) -> int:
-        return int(self.days * 24 * _HOUR_MS)
+        return int(self.days * 24 * HOUR_MS)
 
     def _lived(
         self, rng: Random, viewer: Viewer, taste: Taste, catalogue: Catalogue, now_ms: int
@@ -92,7 +92,7 @@ class Simulated:
             if viewer.drifts and rng.random() < _DRIFTS:
                 taste = drifted(rng, taste)
             if pages % _SESSION_PAGES == 0:
-                now_ms += round(rng.expovariate(1 / _BETWEEN_H) * _HOUR_MS)
+                now_ms += round(rng.expovariate(1 / _BETWEEN_H) * HOUR_MS)
 
 
 def events_of(viewer: Viewer, clip: Traits, reaction: Reaction, at_ms: int) -> Iterator[Event]:

@@ -2,6 +2,6 @@
 
 from headrace.replay.clock import Shift
 from headrace.replay.replaying import Summary, run
-from headrace.replay.telling import FILE, Progress, write_to
+from headrace.replay.telling import FILE, Progress
 
-__all__ = ["FILE", "Progress", "Shift", "Summary", "run", "write_to"]
+__all__ = ["FILE", "Progress", "Shift", "Summary", "run"]

@@ -16,6 +16,7 @@ from contracts.engine_records import Impression
 from contracts.errors import ConfigError
 from contracts.events import MAX_TIMESTAMP_MS, Context, Event, EventType
 from contracts.profiles import Profile
+from contracts.units import DAY_MS
 from contracts.videos import Video
 from headrace.replay.parquet import open_parquet, rows_of
 from headrace.replay.rows import Kind, Message, Refused
@@ -30,8 +31,7 @@ LOG_COLUMNS: Final = (
 )  # fmt: skip
 _SKIP_MS: Final = 2000  # a play shorter than this, and than a fifth of the video, is a skip
 _SKIP_SHARE: Final = 0.2
-_DAY_MS: Final = 86_400_000
-_LONGEST_MS: Final = 7 * _DAY_MS
+_LONGEST_MS: Final = 7 * DAY_MS
 _CHINA: Final = timezone(timedelta(hours=8))  # upload dates are days there
 _AFTER: Final[tuple[tuple[str, EventType], ...]] = (
     ("is_like", "like"),
@@ -151,7 +151,7 @@ class Users(_File):
             f"u_{int(row['user_id'])}",
             country=self._country,
             language="zh",
-            created_at=self._began_ms - days * _DAY_MS,
+            created_at=self._began_ms - days * DAY_MS,
         )
 
 

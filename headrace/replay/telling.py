@@ -2,11 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Final
-
-import orjson
 
 from headrace.replay.rows import Message, Refused, Source
 
@@ -27,18 +24,6 @@ class Progress:
 
 
 Tell = Callable[[Progress], None]
-
-
-def write_to(path: Path) -> Tell:
-    """Replaces `path` each time; a reader sees the old figures or the new ones, never half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".new")
-
-    def write(progress: Progress) -> None:
-        temporary.write_bytes(orjson.dumps(asdict(progress)))
-        temporary.replace(path)
-
-    return write
 
 
 @dataclass(slots=True, eq=False)

@@ -5,6 +5,7 @@ from math import exp
 from random import Random
 from typing import Final
 
+from contracts.units import DAY_MS
 from contracts.videos import Video
 from headrace.simulator.words import CATEGORIES, LANGUAGES, TOPICS, title
 
@@ -16,7 +17,6 @@ COUNTRIES: Final[dict[str, tuple[str, ...]]] = {
 LANGUAGE_SHARES: Final = (0.6, 0.25, 0.15)
 _LICENSED_SHARE: Final = 0.06  # of videos that may be shown only where their language is spoken
 _ADULT_SHARE: Final = 0.03
-_DAY_MS: Final = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class Catalogue:
         creator = self.creators[int(len(self.creators) * self._rng.random() ** 2)]
         traits = new_traits(self._rng, self._made, creator)
         self._made += 1
-        published_ms = now_ms - int(self._rng.random() * age_days * _DAY_MS)
+        published_ms = now_ms - int(self._rng.random() * age_days * DAY_MS)
         return traits, message(self._rng, traits, published_ms)
 
     def add(self, traits: Traits) -> None:

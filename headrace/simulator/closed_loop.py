@@ -9,13 +9,14 @@ from typing import Any, Final
 
 import httpx
 
+from headrace.json_file import write_to
 from headrace.simulator.catalogue import Catalogue
 from headrace.simulator.client import Client
 from headrace.simulator.meters import Meters
 from headrace.simulator.plan import Plan, World
 from headrace.simulator.publishing import publish_first, trickle
 from headrace.simulator.quality import Quality
-from headrace.simulator.report import Report, Reporter, write_to
+from headrace.simulator.report import Report, Reporter
 from headrace.simulator.viewing import live
 
 _CONNECTIONS: Final = 64

@@ -1,10 +1,7 @@
-"""The figures of a running simulation: a JSON file that is replaced as a whole, or a callable."""
+"""The figures of a running simulation."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
-
-import orjson
 
 from headrace.simulator.plan import World
 
@@ -12,18 +9,6 @@ Report = Callable[[dict[str, Any]], None]
 FILE: Final = "simulator.json"  # in the state directory
 HISTORY_EVERY_S: Final = 10.0
 _HISTORY: Final = 360
-
-
-def write_to(path: Path) -> Report:
-    """A report that replaces `path`; a reader sees the old figures or the new ones, never half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".new")
-
-    def write(figures: dict[str, Any]) -> None:
-        temporary.write_bytes(orjson.dumps(figures, option=orjson.OPT_SERIALIZE_NUMPY))
-        temporary.replace(path)
-
-    return write
 
 
 class Reporter:

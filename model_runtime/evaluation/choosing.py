@@ -5,7 +5,8 @@ from typing import Final
 
 import numpy as np
 
-from model_runtime.evaluation.baselines.charts import DAY_MS, HOUR_MS, ByLot, Charts
+from contracts.units import DAY_MS, HOUR_MS
+from model_runtime.evaluation.baselines.charts import ByLot, Charts
 from model_runtime.evaluation.baselines.factors import Als
 from model_runtime.evaluation.baselines.neighbours import Ease, ItemKnn
 from model_runtime.evaluation.fallback import OrCharts

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from contracts.batch import CandidateBatch, Column
 from contracts.features import TAGS_PER_VIDEO, VIEWER_COLUMNS
+from contracts.units import HOUR_MS
 from contracts.user_record import VALUES
 from operators.features.protocol import Asked, Feature, LiveEvents, Records
 from operators.kernel import kernel
@@ -22,7 +23,6 @@ STARTS: Final = tuple(
 )
 HOURS: Final = STARTS[-1]
 VALUES_N: Final = HOURS + 24
-HOUR_MS: Final = 3_600_000
 _SPEC: Final = {spec.name: spec for spec in VIEWER_COLUMNS}
 
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from contracts.batch import CandidateBatch, Column
 from contracts.features import VIEWER_COLUMNS
+from contracts.units import HOUR_MS
 from operators.features.protocol import Asked, Feature
 
 _SPEC: Final = {spec.name: spec for spec in VIEWER_COLUMNS}
@@ -14,7 +15,7 @@ _SPEC: Final = {spec.name: spec for spec in VIEWER_COLUMNS}
 
 def age_hours(published_ms: NDArray[np.int64], now_ms: int) -> NDArray[np.float32]:
     """(n,) hours since publication; a video from the future counts as new, not as negative."""
-    return (np.maximum(now_ms - published_ms, 0) / 3_600_000).astype(np.float32)
+    return (np.maximum(now_ms - published_ms, 0) / HOUR_MS).astype(np.float32)
 
 
 def _age(state: Any, batch: CandidateBatch, asked: Asked) -> Column:

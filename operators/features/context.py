@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 
 from contracts.batch import CandidateBatch, Column
 from contracts.features import VIEWER_COLUMNS
+from contracts.units import HOUR_MS
 from operators.features.protocol import Asked, Feature, LiveEvents, Records
 from operators.kernel import kernel
 
 # An event is timed from its own clock if that is near the broker's; else a late or replayed event
 # would look like a slow engine.
 _PRODUCED_WITHIN_MS: Final = 60_000
-_HOUR_MS: Final = 3_600_000
 _NAMES: Final = 65_521  # a 32-bit hash is not exact in a float32; two of a hundred collide rarely
 _SPEC: Final = {spec.name: spec for spec in VIEWER_COLUMNS}
 FIELDS: Final = ["country", "language", "device", "newest_ms", "folded_ms"]
@@ -47,7 +47,7 @@ def produced_ms(events: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def _hour(state: Any, batch: CandidateBatch, asked: Asked) -> Column:
-    return np.asarray(asked.now_ms // _HOUR_MS % 24, np.float32)
+    return np.asarray(asked.now_ms // HOUR_MS % 24, np.float32)
 
 
 def _country(state: Any, batch: CandidateBatch, asked: Asked) -> Column:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from contracts.batch import Ids, Mask, Rows
 from contracts.events import Action
+from contracts.units import HOUR_MS
 from contracts.user_record import SHOWN_BYTES, WATCHED_BYTES
 from operators.features.protocol import LiveEvents, Records
 from operators.kernel import kernel
@@ -23,7 +24,6 @@ from operators.kernel import kernel
 PROBES: Final = 4
 WATCHED_CAPACITY: Final = 200
 SHOWN_CAPACITY: Final = 150
-_HOUR_MS: Final = 3_600_000
 _SEES: Final = np.zeros(len(Action), np.bool_)
 for _action in (
     Action.CLICK, Action.WATCH, Action.LIKE, Action.SHARE, Action.COMMENT, Action.SKIP,
@@ -115,7 +115,7 @@ def fold_shown(
     """Remember that video i was shown to `users[i]` at `at_ms[i]`, one after the other; in place."""
     at, mask = _probes(np.ascontiguousarray(ids), SHOWN_BYTES * 8)
     filters, counts, since_ms = records["shown"], records["shown_n"], records["shown_since_ms"]
-    span_ms = int(shown_for_h * _HOUR_MS)
+    span_ms = int(shown_for_h * HOUR_MS)
     _add(filters, counts, since_ms, users, at_ms, span_ms, at, mask, SHOWN_CAPACITY)
 
 
@@ -123,7 +123,7 @@ def seen(state: Any, ids: Ids, now_ms: int, shown_for_h: float) -> Mask:
     """(n,) whether the person watched each video, or was shown it within the last hours."""
     ids = np.ascontiguousarray(ids)
     found = _held(state["watched"], ids)
-    age_h = (now_ms - int(state["shown_since_ms"])) / _HOUR_MS
+    age_h = (now_ms - int(state["shown_since_ms"])) / HOUR_MS
     if age_h > 2 * shown_for_h:
         return found
     if age_h > shown_for_h:

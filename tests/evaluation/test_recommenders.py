@@ -14,12 +14,13 @@ from sklearn.metrics.pairwise import cosine_similarity
 
 from contracts.events import Event
 from contracts.settings import ModelSettings, Settings
+from contracts.units import HOUR_MS
 from headrace.offline_funnel import OfflineFunnel
 from headrace.offline_index import ThroughIndex
 from model_runtime import bundles
 from model_runtime.appeal import Appeal
 from model_runtime.evaluation.appealing import Appealing
-from model_runtime.evaluation.baselines.charts import HOUR_MS, ByLot, Charts
+from model_runtime.evaluation.baselines.charts import ByLot, Charts
 from model_runtime.evaluation.baselines.factors import Als
 from model_runtime.evaluation.baselines.neighbours import Ease, ItemKnn
 from model_runtime.evaluation.choosing import baselines, best_charts

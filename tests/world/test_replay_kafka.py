@@ -12,7 +12,8 @@ from contracts.events import Event, decode_event, encode_event
 from contracts.settings import KafkaSettings, Settings
 from contracts.topics import EVENTS, PROFILES, VIDEOS
 from contracts.videos import Video, decode_video, encode_video
-from headrace.replay import FILE, Progress, Shift, run, write_to
+from headrace.json_file import write_to
+from headrace.replay import FILE, Progress, Shift, run
 from streams.kafka import client_config
 from streams.topics import create_topics
 

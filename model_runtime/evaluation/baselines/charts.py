@@ -1,15 +1,11 @@
 """Without a look at the person: by lot, by all-time popularity, by what is watched now."""
 
-from typing import Final
-
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.units import DAY_MS, HOUR_MS
 from model_runtime.evaluation.queries import Queries
 from model_runtime.evaluation.world import World
-
-HOUR_MS: Final = 3_600_000
-DAY_MS: Final = 24 * HOUR_MS
 
 
 class ByLot:
