@@ -13,7 +13,7 @@ import msgspec
 
 from contracts.errors import ConfigError
 from contracts.settings import Settings
-from headrace.environment import read_settings
+from headrace.environment import read_settings, says
 
 FILE: Final = "sandbox.json"
 LOCK: Final = "lock"  # held by the sandbox that runs in the folder
@@ -73,7 +73,7 @@ def find(state_dir: Path | None, environ: Mapping[str, str]) -> Addresses | None
     """
     if state_dir is not None:
         return read(state_dir)
-    named = any(environ.get(n) for n in ("HEADRACE_KAFKA__BOOTSTRAP", "HEADRACE_REDIS__URL"))
+    named = any(says(n, environ) for n in ("HEADRACE_KAFKA__BOOTSTRAP", "HEADRACE_REDIS__URL"))
     if named or not (STATE_DIR / FILE).exists():
         return None
     return read(STATE_DIR)
@@ -86,6 +86,7 @@ def settings_with(addresses: Addresses | None, environ: Mapping[str, str]) -> Se
     there = {
         "HEADRACE_KAFKA__BOOTSTRAP": addresses.kafka,
         "HEADRACE_REDIS__URL": addresses.redis,
+        "HEADRACE_REDIS__URL_FILE": "",
         "HEADRACE_MODEL__REGISTRY": addresses.registry or "",
     }
     return read_settings({**environ, **there})

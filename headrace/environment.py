@@ -57,6 +57,11 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     raise ConfigError("; ".join(problems))
 
 
+def says(variable: str, environ: Mapping[str, str]) -> bool:
+    """Whether the environment has a value for a variable, or the file of one."""
+    return bool(environ.get(variable) or environ.get(variable + _FILE))
+
+
 def _is_section(field: FieldInfo) -> bool:
     return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
 

@@ -23,7 +23,7 @@ from contracts.errors import ConfigError, HeadraceError
 from contracts.settings import Settings
 from headrace import addresses
 from headrace.addresses import Addresses
-from headrace.environment import read_settings
+from headrace.environment import read_settings, says
 from headrace.servers.broker import EmbeddedBroker
 from headrace.servers.process import Process, Server, free_port
 from headrace.servers.redis import EmbeddedRedis
@@ -73,7 +73,7 @@ class Sandbox:
         self._dir = options.state_dir.resolve()
         self._environ = dict(environ) | {"PYTHONUNBUFFERED": "1"}
         self._own_kafka = not environ.get("HEADRACE_KAFKA__BOOTSTRAP")
-        self._own_redis = not environ.get("HEADRACE_REDIS__URL")
+        self._own_redis = not says("HEADRACE_REDIS__URL", environ)
         self._host = settings.api.host
         self._api_port = options.api_port or free_port()
         self._flow_ports = {name: free_port() for name in FLOWS}
@@ -134,7 +134,7 @@ class Sandbox:
     def _secret(self) -> None:
         """A signing secret of this state directory's own, unless settings have one."""
         variable = "HEADRACE_API__TOKEN_SECRET"
-        if self._environ.get(variable) or self._environ.get(f"{variable}_FILE"):
+        if says(variable, self._environ):
             return
         path = self._dir / "token.secret"
         if not path.exists():

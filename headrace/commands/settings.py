@@ -11,7 +11,7 @@ def settings() -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from headrace.environment import fields, read_settings
+    from headrace.environment import fields, read_settings, says
 
     tree = read_settings(os.environ).model_dump()
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -22,7 +22,7 @@ def settings() -> None:
         value: Any = tree
         for part in variable.removeprefix("HEADRACE_").lower().split("__"):
             value = value[part]
-        changed = os.environ.get(variable) or os.environ.get(f"{variable}_FILE")
+        changed = says(variable, os.environ)
         shown = "-" if value in (None, ()) else escape(str(value))
         table.add_row(
             variable, f"[bold]{shown}[/bold]" if changed else shown, escape(field.description or "")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from contracts.errors import ConfigError
 from contracts.settings import Settings
+from headrace import addresses
 from headrace.environment import fields, read_settings
 
 
@@ -123,3 +124,20 @@ def test_nothing_below_headrace_reads_the_environment(package: str) -> None:
     reads = re.compile(r"\benviron\b|\bgetenv\b")
     files = (Path(__file__).parents[2] / package).rglob("*.py")
     assert [f.name for f in files if reads.search(f.read_text())] == []
+
+
+def test_a_redis_that_a_file_names_is_nobody_elses_and_gives_way_to_the_sandbox_that_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    there = addresses.Addresses("http://127.0.0.1:1", "127.0.0.1:2", "redis://127.0.0.1:4/0", ())
+    addresses.STATE_DIR.mkdir()
+    addresses.write(addresses.STATE_DIR, there)
+    secret = tmp_path / "url"
+    secret.write_text("redis://127.0.0.1:7000/3\n")
+    environ = {"HEADRACE_REDIS__URL_FILE": str(secret)}
+    assert addresses.find(None, environ) is None
+    named = addresses.settings_with(None, environ).redis.url.get_secret_value()
+    assert named == "redis://127.0.0.1:7000/3"
+    box = addresses.settings_with(there, environ)
+    assert box.redis.url.get_secret_value() == "redis://127.0.0.1:4/0"
