@@ -142,8 +142,8 @@ class Engine:
         page = answer.served.page
         chance = propensities(page, self.deps.settings.feed.explore_every)
         page = page.with_columns({"propensity": chance})
-        if len(page):
-            page = page.take(self.deps.catalog.still_at(page["row"], page.ids))
+        if len(page) and not (same := self.deps.catalog.still_at(page["row"], page.ids)).all():
+            page = page.take(same)
         return replace(answer, served=FunnelServed(page, answer.served.reserve))
 
     def items(self, answer: Answer, query: Query) -> list[Item]:

@@ -107,6 +107,22 @@ def test_a_writer_in_a_hurry_does_not_leave_the_dead_behind(hard: IndexSettings)
         index.close()
 
 
+@each_structure
+def test_what_died_since_the_exact_best_were_found_is_not_counted_as_missed(
+    hard: IndexSettings,
+) -> None:
+    """A writer in a hurry takes rows out of the graph while the effort is tuned by an older view."""
+    index, world = LiveIndex(DIM, hard), World(6)
+    index.upsert(np.arange(6000), world.vectors(6000))
+    settle(index)
+    view, queries = index._view, world.vectors(20)
+    exact = exact_search(view, queries, K)
+    index.remove(np.arange(0, 6000, 10))
+    settle(index)
+    assert index.rebuilds == 0
+    assert index._shares(view, queries, exact, K, 0).mean() >= FLOOR
+
+
 def test_the_probe_sees_what_viewers_miss_where_videos_themselves_find_everything() -> None:
     """A graph has no way between clusters far apart: who lies between two of them is served from one."""
     apart = IndexSettings(structure="hnsw", m=6, ef_construction=20, ef_search=10)
