@@ -12,7 +12,7 @@ from api.dependencies import Dependencies
 from api.docs_page import PlainDocs
 from api.documented import documented_components
 from api.engine import Engine
-from api.keys import guard_of
+from api.keys import guards_of
 from api.paths import one_segment
 from api.problems import HANDLERS
 from api.routes.events import post_events
@@ -61,7 +61,7 @@ def app_of(api: ApiSettings, current: Callable[[], Engine]) -> Litestar:
             feed, similar, trending, explain, post_events, put_video, delete_video, get_user,
             put_user, delete_user,
         ],
-        guards=[guard_of(api.keys)],
+        guards=guards_of(api.keys),
     )  # fmt: skip
 
     def provide() -> Engine:

@@ -17,7 +17,7 @@ class FreshnessMeter:
         capacity: viewers remembered; the one whose feed is longest ago gives way.
     """
 
-    def __init__(self, capacity: int = 100_000) -> None:
+    def __init__(self, capacity: int = 16_384) -> None:
         self.capacity = capacity
         self._newest: OrderedDict[str, int] = OrderedDict()
 

@@ -1,7 +1,7 @@
 """API keys: if the settings name any, a request under /v1 has to bear one of them."""
 
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from litestar.connection import ASGIConnection
@@ -10,16 +10,19 @@ from pydantic import SecretStr
 
 from api.problems import ProblemError
 
-Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], None]
+Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Awaitable[None]]
 
 
-def guard_of(keys: Sequence[SecretStr]) -> Guard:
-    """A Litestar guard that lets everyone pass when there is no key."""
+def guards_of(keys: Sequence[SecretStr]) -> list[Guard]:
+    """The Litestar guards of /v1: none if there is no key."""
+    if not keys:
+        return []
     known = [key.get_secret_value().encode() for key in keys]
 
-    def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-        if not known:
-            return
+    # Async although it waits for nothing: Litestar runs any other guard in a thread, at each request.
+    async def guard(
+        connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
+    ) -> None:
         scheme, _, given = connection.headers.get("authorization", "").partition(" ")
         offered = given.strip().encode("utf-8", "surrogateescape")
         # All are compared, so that the time says nothing about which one was near.
@@ -30,4 +33,4 @@ def guard_of(keys: Sequence[SecretStr]) -> Guard:
                 {"WWW-Authenticate": "Bearer"},
             )  # fmt: skip
 
-    return guard
+    return [guard]

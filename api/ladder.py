@@ -91,6 +91,8 @@ class Ladder:
         ):
             try:
                 async with asyncio.timeout((until_s - loop.time()) * share), turn:
+                    # A deadline that is over ends it here: a funnel in memory waits nowhere else.
+                    await asyncio.sleep(0)
                     served = await run(funnel, query, trace, may_be_empty=rung is Rung.FULL)
                 return Answer(rung or _first_rung(known, trace), funnel, served, trace)
             except (TimeoutError, NoCandidatesError) as e:

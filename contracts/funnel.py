@@ -1,6 +1,6 @@
 """The funnel's Protocols. What runs is one literal (`api.home`); an experiment is another literal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
@@ -65,11 +65,14 @@ class Producer(Component, Protocol):
 
 
 class Source(Component, Protocol):
-    """Retrieves candidates. All sources run at once, each with a deadline."""
+    """Retrieves candidates. What reads memory is a plain method; what waits is an `async def`.
+
+    Those that wait do so at once, each with a deadline; those that read memory run one after the other.
+    """
 
     def enabled(self, query: Query) -> bool: ...
 
-    async def retrieve(self, query: Query) -> Ids:
+    def retrieve(self, query: Query) -> Ids | Awaitable[Ids]:
         """(m,) int64 ids, best first, no duplicates. Raise to be skipped for this request."""
 
 

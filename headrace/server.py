@@ -19,6 +19,14 @@ _RESPAWN_S: Final = 0.5
 _PING_MS: Final = 30_000  # ends HTTP/2 connections whose other end is gone
 _MOST_HEADERS_BYTES: Final = 65_536
 _OWN_FILES: Final = 512  # what a worker opens besides connections: Redis, Kafka, snapshots, metrics
+# For glibc, read when a worker starts; another allocator or system passes them over. By its defaults
+# large arrays that come and go end up in an arena for each thread: a quarter of a worker's memory was
+# holes, and grew (docs/LOG.md).
+_ALLOCATOR: Final = {
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_MMAP_THRESHOLD_": "524288",
+    "MALLOC_TRIM_THRESHOLD_": "16777216",
+}
 
 
 def run_server(environ: MutableMapping[str, str]) -> None:
@@ -45,6 +53,8 @@ def run_server(environ: MutableMapping[str, str]) -> None:
     # A product on all cores at once keeps the other workers, and this one's requests, waiting; and the
     # fork of a snapshot ends OpenBLAS's other threads under a product, which then waits for ever.
     environ["OPENBLAS_NUM_THREADS"] = "1"
+    for variable, value in _ALLOCATOR.items():
+        environ.setdefault(variable, value)
     try:
         _serve(settings.api)
     finally:

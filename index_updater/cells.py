@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from contracts.settings import IndexSettings
 from index_updater.codes import F32, Codes, Slots, coded_query, empty, encode, nearest
+from index_updater.ranking import best
 from operators.kernel import free_kernel
 
 Labels = NDArray[np.int64]
@@ -93,30 +94,16 @@ class Cells:
         self.marked += 1
 
     def search(self, query: F32, k: int, ef: int = 0) -> tuple[Labels, F32]:
-        """(m,) labels and cosines, best first, m <= k; with another patience if `ef` says one."""
+        """(m,) labels and cosines, best first, ties by label, m <= k; `ef`: with another patience."""
         k = min(k, self.live)
         if k <= 0:
             return np.empty(0, np.int64), np.empty(0, np.float32)
         bases, patience = self._centres[: self._n] @ query, (ef or self.ef) * _PATIENCE
-        cells = self._nearest_cells(bases, max(k, patience * _LONGEST))
-        found, sims = nearest(
-            self._codes, self._scales, self._rows, self._counts, cells, bases, *coded_query(query),
-            query, k, _SIZE, patience,
+        labels, sims = nearest(
+            self._codes, self._scales, self._rows, self._labels, self._counts, np.argsort(-bases),
+            bases, *coded_query(query), query, k, _SIZE, patience, max(k, patience * _LONGEST),
         )  # fmt: skip
-        best = np.argsort(-sims)[:k]
-        return self._labels[found[best]].astype(np.int64), sims[best]
-
-    def _nearest_cells(self, bases: F32, rows: int) -> NDArray[np.intp]:
-        """The cells nearest to a query that have so many rows together, nearest first."""
-        few = 1 + 4 * rows // _SIZE  # most cells are half full: that is enough, as a rule
-        while True:
-            every = few >= self._n
-            order = np.arange(self._n) if every else np.argpartition(-bases, few)[:few]
-            order = order[np.argsort(-bases[order])]
-            read = np.cumsum(self._counts[order])
-            if every or read[-1] >= rows:
-                return order[: 1 + np.searchsorted(read, rows)]
-            few *= 4
+        return best(labels, sims, k)
 
     def save(self, path: Path) -> None:
         """Write the cells."""
@@ -180,8 +167,22 @@ def _compile(dim: int) -> None:
     _place(rows, few[0], few[1], rows, few[2], labels, rows, 0, 1)
     codes, scales = empty(1, dim), rows[:, 0].copy()
     encode(rows, codes, scales, rows, few[0], 1)
-    order = few[0].astype(np.intp)
-    nearest(codes, scales, rows, few[1], order, scales, *coded_query(rows[0]), rows[0], 1, 1, 1)
+    order = np.argsort(-scales)
+    nearest(
+        codes,
+        scales,
+        rows,
+        few[0],
+        few[1],
+        order,
+        scales,
+        *coded_query(rows[0]),
+        rows[0],
+        1,
+        1,
+        1,
+        1,
+    )
 
 
 def _halves(rows: F32) -> tuple[NDArray[np.intp], int]:

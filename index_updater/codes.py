@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.kernel import free_kernel
+from operators.kernel import free_kernel, kernel
 
 F32 = NDArray[np.float32]
 Slots = NDArray[np.int32]
@@ -32,14 +32,6 @@ def _blocks(dim: int) -> int:
     return -(-dim // _BLOCK)
 
 
-def coded_query(query: F32) -> tuple[NDArray[np.int16], float]:
-    """(blocks, 64) whole numbers and what one is worth; finer than a code, since there is one query."""
-    out = np.zeros(_blocks(len(query)) * _BLOCK, np.int16)
-    step = max(float(np.abs(query).max()), 1e-12) / _QUERY
-    out[: len(query)] = query / step
-    return out.reshape(-1, _BLOCK), step
-
-
 @free_kernel
 def encode(rows: F32, codes: Codes, scales: F32, centres: F32, slots: Slots, size: int) -> None:
     """Set code and scale of these rows, in cells of `size`."""
@@ -55,25 +47,36 @@ def encode(rows: F32, codes: Codes, scales: F32, centres: F32, slots: Slots, siz
             codes[j // _BLOCK, slot, j % _BLOCK] = np.int8(number)
 
 
+@kernel
+def coded_query(query: F32) -> tuple[NDArray[np.int16], float]:
+    """(blocks, 64) whole numbers and what one is worth; finer than a code, since there is one query."""
+    coded = np.zeros((-(-len(query) // _BLOCK), _BLOCK), np.int16)
+    most = np.float32(1e-12)
+    for j in range(len(query)):
+        most = max(most, abs(query[j]))
+    for j in range(len(query)):
+        coded[j // _BLOCK, j % _BLOCK] = np.int16(query[j] * np.float32(_QUERY) / most)
+    return coded, float(most) / _QUERY
+
+
 @free_kernel
 def nearest(
-    codes: Codes, scales: F32, rows: F32, counts: Slots, cells: NDArray[np.intp], bases: F32,
-    coded: NDArray[np.int16], step: float, query: F32, k: int, size: int, patience: int,
-) -> tuple[Slots, F32]:  # fmt: skip
-    """Slots and exact cosines, in no order, of a quarter more than the k best rows of these cells.
+    codes: Codes, scales: F32, rows: F32, labels: Slots, counts: Slots, cells: NDArray[np.intp],
+    bases: F32, coded: NDArray[np.int16], worth: float, query: F32, k: int, size: int, patience: int,
+    most: int,
+) -> tuple[NDArray[np.int64], F32]:  # fmt: skip
+    """Labels and exact cosines, in no order, of a quarter more than the k best rows of these cells.
 
     Cells are read in this order until `patience` rows in a row have brought fewer than k / 100 among
-    the best so far. `bases` are the cosines of the query and each cell's centre.
+    the best so far, or `most` were read. `bases` are the cosines of the query and each cell's centre.
     """
     keep = k + k // 4 + 32
-    found, sims = (
-        np.empty(keep, np.int32),
-        np.full(keep, -np.inf, np.float32),
-    )  # a heap: least first
+    found = np.empty(keep, np.int32)
+    sims = np.full(keep, -np.inf, np.float32)  # a heap: least first
     near = np.empty(size, np.float32)
     came = np.empty(len(cells), np.int32)  # by each cell
     oldest, recent, lately = 0, 0, 0  # cell, rows and what came, of the last `patience` rows
-    worth, least, enough = np.float32(step), sims[0], max(1.0, k / _ENOUGH)
+    read, least, enough, worth32 = 0, sims[0], max(1.0, k / _ENOUGH), np.float32(worth)
     for at, cell in enumerate(cells):
         first = cell * size
         rows_here = counts[cell]
@@ -86,7 +89,7 @@ def nearest(
                 for j in range(_BLOCK):
                     number = np.int32(part[r, j]) * np.int32(asked[j])
                     total = np.int32(total + np.int32(number))
-                near[r] += np.float32(total) * scales[first + r] * worth
+                near[r] += np.float32(total) * scales[first + r] * worth32
         came[at] = 0
         for r in range(rows_here):
             if near[r] <= least:
@@ -101,19 +104,21 @@ def nearest(
                 hole, child = child, 2 * child + 1
             found[hole], sims[hole] = first + r, near[r]
             least = sims[0]
+        read += rows_here
         recent += rows_here
         lately += came[at]
         while recent - counts[cells[oldest]] >= patience:
             recent -= counts[cells[oldest]]
             lately -= came[oldest]
             oldest += 1
-        if recent >= patience and lately < enough and least > -np.inf:
+        if read >= most or (recent >= patience and lately < enough and least > -np.inf):
             break
-    full = np.flatnonzero(sims > -np.inf)
-    found = found[full]
+
+    found = found[np.flatnonzero(sims > -np.inf)]
+    exact = np.empty(len(found), np.float32)
     for i in range(len(found)):
         sim = np.float32(0)
         for j in range(len(query)):
             sim += rows[found[i], j] * query[j]
-        sims[i] = sim
-    return found, sims[: len(found)]
+        exact[i] = sim
+    return labels[found].astype(np.int64), exact

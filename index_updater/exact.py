@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from index_updater.generation import Generation
 from index_updater.graph import F32, Labels
+from index_updater.ranking import best
 
 RESTS: Final = 4.0  # beside searches: a fifth of a core
 _BLOCK: Final = 16_384  # rows turned into float32 at once: 4 MB at 64 dimensions
@@ -33,15 +34,6 @@ class View:
     def alive(self, labels: Labels) -> NDArray[np.bool_]:
         """(n,) whether each label is there and lives, in this view."""
         return np.asarray((labels < self.n) & (self.generation.rows.died[labels] > self.epoch))
-
-
-def best(labels: Labels, sims: F32, k: int) -> tuple[Labels, F32]:
-    """The k best, best first; ties by label."""
-    if 0 < k < len(sims) // 4:
-        top = np.argpartition(sims, len(sims) - k)[len(sims) - k :]
-        labels, sims = labels[top], sims[top]
-    order = np.lexsort((labels, -sims))[:k]
-    return labels[order], sims[order]
 
 
 def tail_search(view: View, drained: int, query: F32, k: int) -> tuple[Labels, F32]:

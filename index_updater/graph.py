@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.settings import IndexSettings
+from index_updater.ranking import best
 
 F32 = NDArray[np.float32]
 Labels = NDArray[np.int64]
@@ -65,7 +66,7 @@ class Graph:
         self.marked += 1
 
     def search(self, query: F32, k: int, ef: int = 0) -> tuple[Labels, F32]:
-        """(m,) labels and cosines, best first, m <= k; with another effort if `ef` says one."""
+        """(m,) labels and cosines, best first, ties by label, m <= k; `ef`: with another effort."""
         kept = min(max(k, ef or self.ef), self.live) if k > 0 else 0
         while kept > 0:
             try:
@@ -73,7 +74,7 @@ class Graph:
             except RuntimeError:  # rows that no path leads to are not found: take what is
                 kept = int(kept * _SHRINK)
                 continue
-            return labels[0, :k].astype(np.int64), 1.0 - distances[0, :k]
+            return best(labels[0].astype(np.int64), 1.0 - distances[0], k)
         return np.empty(0, np.int64), np.empty(0, np.float32)
 
     def save(self, path: Path) -> None:

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from contracts.batch import Ids
 from contracts.settings import IndexSettings
-from index_updater.exact import RESTS, View, best, exact_search, first_view, tail_search
+from index_updater.exact import RESTS, View, exact_search, first_view, tail_search
 from index_updater.generation import EXACT_BELOW, Generation
 from index_updater.graph import F32, Labels
+from index_updater.ranking import best
 from index_updater.recall import PROBED, Found, likely_queries, shares_found
 from index_updater.rwlock import SharedLock
 from index_updater.vectors import last_of_each, unit_halves, unit_query, unit_rows
@@ -209,10 +210,12 @@ class IndexCore:
             if np.count_nonzero(alive) < k and len(labels) == fetch:
                 fetch *= 4  # many died that are not marked yet
                 continue
-            drained = min(drained, seen.n)
-            late, their = tail_search(seen, drained, query, k)
-            labels = np.concatenate([labels[alive], late])
-            return seen, *best(labels, np.concatenate([sims[alive], their]), k)
+            labels, sims = labels[alive][:k], sims[alive][:k]
+            if drained < seen.n:
+                late, their = tail_search(seen, drained, query, k)
+                labels, sims = np.concatenate([labels, late]), np.concatenate([sims, their])
+                labels, sims = best(labels, sims, k)
+            return seen, labels, sims
         seen = view or self._view
         ((labels, sims),) = exact_search(seen, query[None], k)
         return seen, labels, sims

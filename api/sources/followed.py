@@ -23,7 +23,7 @@ class Followed:
         """Needs somebody who follows somebody."""
         return query.state is not None and len(followed(query.state)) > 0
 
-    async def retrieve(self, query: Query) -> Ids:
+    def retrieve(self, query: Query) -> Ids:
         """At most `n` ids."""
         found = self.catalog.by_creators(followed(query.state), reach(query, self.n))
         return unserved(query, found, self.n)
@@ -41,7 +41,7 @@ class SameCreator:
         """Needs an anchor."""
         return query.anchor != 0
 
-    async def retrieve(self, query: Query) -> Ids:
+    def retrieve(self, query: Query) -> Ids:
         """At most `n` ids."""
         rows = self.catalog.rows_of(np.array([query.anchor], np.int64))
         creators = self.catalog.columns(rows[rows >= 0])["creator"]

@@ -23,7 +23,7 @@ class Fresh:
         """Always."""
         return True
 
-    async def retrieve(self, query: Query) -> Ids:
+    def retrieve(self, query: Query) -> Ids:
         """At most `n` ids, newest first; more when the page or earlier pages need more."""
         n = max(self.n, 2 * query.limit)
         return unserved(query, self.catalog.newest(reach(query, n)), n)
@@ -44,7 +44,7 @@ class Explore:
         """Always."""
         return True
 
-    async def retrieve(self, query: Query) -> Ids:
+    def retrieve(self, query: Query) -> Ids:
         """At most `n` ids; the same request draws the same."""
         newest = unserved(query, self.catalog.newest(self.pool + len(query.served)), self.pool)
         shown = self.board.counts(newest, query.now_ms)[:, 0]

@@ -24,7 +24,7 @@ class Neighbours:
         """Needs a history."""
         return query.state is not None
 
-    async def retrieve(self, query: Query) -> Ids:
+    def retrieve(self, query: Query) -> Ids:
         """At most `n` ids, strongest first."""
         ids, weights = liked_videos(query.state, self.recent)
         if not len(ids):
@@ -45,7 +45,7 @@ class AnchorNeighbours:
         """Needs an anchor."""
         return query.anchor != 0
 
-    async def retrieve(self, query: Query) -> Ids:
+    def retrieve(self, query: Query) -> Ids:
         """At most `n` ids, strongest first."""
         anchor = np.array([query.anchor], np.int64)
         found, _ = self.board.neighbours(anchor, np.ones(1, np.float32), reach(query, self.n))

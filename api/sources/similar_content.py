@@ -37,7 +37,7 @@ class SimilarContent:
         """Needs a history."""
         return query.state is not None
 
-    async def retrieve(self, query: Query) -> Ids:
+    def retrieve(self, query: Query) -> Ids:
         """At most `n` ids: the best of each liked video, then the second best of each."""
         liked, _ = liked_videos(query.state, self.recent)
         vectors = known_vectors(self.catalog, liked)
@@ -61,7 +61,7 @@ class AnchorContent:
         """Needs an anchor."""
         return query.anchor != 0
 
-    async def retrieve(self, query: Query) -> Ids:
+    def retrieve(self, query: Query) -> Ids:
         """About `n` ids by falling cosine."""
         vectors = known_vectors(self.catalog, np.array([query.anchor], np.int64))
         if not len(vectors):

@@ -25,7 +25,7 @@ class Sponsored:
         """Always."""
         return True
 
-    async def retrieve(self, query: Query) -> Ids:
+    def retrieve(self, query: Query) -> Ids:
         """At most `n` ids, newest first."""
         if not self._found or query.now_ms - self._found[0][0] >= self.refresh_ms:
             self._found[:] = [(query.now_ms, self._scan())]

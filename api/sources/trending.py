@@ -23,7 +23,7 @@ class Trending:
         """Always: it is what a person gets of whom nothing is known."""
         return True
 
-    async def retrieve(self, query: Query) -> Ids:
+    def retrieve(self, query: Query) -> Ids:
         """At most `n` ids."""
         wanted = reach(query, self.n)
         lists = [(0, 0, 2)]
@@ -50,7 +50,7 @@ class TrendingOf:
         """Always."""
         return True
 
-    async def retrieve(self, query: Query) -> Ids:
+    def retrieve(self, query: Query) -> Ids:
         """At most `n` ids, or as many as the page needs; strongest first."""
         n = max(self.n, query.limit) + len(query.served)
         ids, _ = self.board.trending(query.country, query.category, n)

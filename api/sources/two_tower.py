@@ -22,7 +22,7 @@ class TwoTower:
         """Needs a vector: somebody of whom something is known."""
         return query.embedding is not None
 
-    async def retrieve(self, query: Query) -> Ids:
+    def retrieve(self, query: Query) -> Ids:
         """About `n` ids by falling cosine."""
         if query.embedding is None:
             return np.empty(0, np.int64)
