@@ -75,7 +75,7 @@ def _serve(api: ApiSettings) -> None:
         address=api.host,
         port=api.port,
         interface=Interfaces.ASGI,
-        loop=Loops.asyncio,
+        loop=Loops.uvloop,
         workers=api.workers,
         backlog=_BACKLOG,
         # Granian's limit of requests at once is one of connections: at its default, which is the
