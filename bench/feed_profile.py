@@ -106,7 +106,7 @@ async def kinds(deps: Dependencies, feeds: int, viewers: int) -> dict[str, float
     whole_s = stats.total_tt
     for (file, _, name), (_, calls, own_s, _, _) in stats.stats.items():
         out["calls"] += calls / feeds
-        if "knn_query" in name or file.endswith("operators/kernel.py"):
+        if "knn_query" in name or file.endswith("index_updater/codes.py"):
             out["index"] += own_s / whole_s
         elif "numpy" in name or "/numpy/" in file:
             out["numpy"] += own_s / whole_s

@@ -118,7 +118,9 @@ class IndexSettings(Section):
     pause_ms: float = Field(1.0, gt=0, description="Longest that an insertion holds readers up.")
     rebuild_tombstones: float = Field(0.25, gt=0, lt=1)
     recall_floor: float = Field(0.98, gt=0, le=1)
-    recall_every_s: float = Field(20.0, gt=0)
+    recall_every_s: float = Field(
+        20.0, gt=0, description="Or further apart, so that it takes a hundredth of a core at most."
+    )
     snapshot_dir: Path | None = None
     snapshot_every_s: float = Field(300.0, gt=0)
     snapshot_max_age_days: float = Field(20.0, gt=0, description="Older ones are not booted from.")

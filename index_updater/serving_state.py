@@ -24,6 +24,9 @@ _log = logging.getLogger(__name__)
 # Nobody waits for a count, and one of few costs ten times one of hundreds.
 _GATHER_S: Final = 0.2
 _REFRESH_S: Final = 2.0
+_PROBE_RESTS: Final = (
+    100.0  # times what a probe took: a look at a million videos is most of a second
+)
 
 
 class ServingState:
@@ -92,16 +95,19 @@ class ServingState:
 
     def _look_after(self) -> None:
         """Trending lists, recall probe, gauges and snapshots; nothing of it may end the thread."""
-        probed = saved = time.monotonic()
+        saved = time.monotonic()
+        probe_at = saved + self._settings.index.recall_every_s
         while not self._stop.wait(_REFRESH_S):
             now, videos = time.monotonic(), self.videos()
             try:
                 self.board.refresh(self._clock_ms(), videos.categories, videos.known)
                 AWAY.labels("follower").set(self._away_s())
                 videos.measure()
-                if now - probed >= self._settings.index.recall_every_s:
-                    probed = now
+                if now >= probe_at:
+                    began_s = time.thread_time()
                     videos.probe()
+                    rest_s = _PROBE_RESTS * (time.thread_time() - began_s)
+                    probe_at = now + max(self._settings.index.recall_every_s, rest_s)
                 if now - saved >= self._settings.index.snapshot_every_s:
                     saved = now
                     self._save_beside()
