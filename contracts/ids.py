@@ -66,8 +66,9 @@ def pack_country(code: str | None) -> int:
 
 
 def unpack_country(code: int) -> str | None:
-    """The two letters of `pack_country`, None for 0."""
-    return chr(code >> 8) + chr(code & 0xFF) if code else None
+    """The two letters of `pack_country`, None for anything that it does not make."""
+    letters = chr(code >> 8) + chr(code & 0xFF) if 0 < code <= 0xFFFF else ""
+    return letters if letters and pack_country(letters) == code else None
 
 
 @lru_cache(maxsize=4096)
@@ -83,6 +84,6 @@ def pack_language(tag: str | None) -> int:
 
 
 def unpack_language(code: int) -> str | None:
-    """Two lower-case letters, None for 0."""
+    """Two lower-case letters, None for anything that `pack_language` does not make."""
     letters = unpack_country(code)
     return letters.lower() if letters else None

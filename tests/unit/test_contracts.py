@@ -142,6 +142,17 @@ def test_a_country_survives_packing(code: str) -> None:
     assert unpack_country(pack_country(code.lower())) == code
 
 
+@given(st.integers(-(2**31), 2**32))
+def test_a_code_that_is_no_country_is_read_as_none(code: int) -> None:
+    """Stored states are not checked: whoever shows one must not fail by a bit that is wrong in it."""
+    letters = unpack_country(code)
+    assert letters is None or (letters.isascii() and pack_country(letters) == code)
+
+
+def test_codes_beyond_two_letters_are_no_country() -> None:
+    assert [unpack_country(c) for c in (0, 1, 0x4400, 0x10000 | 0x4445, 1 << 31)] == [None] * 5
+
+
 @pytest.mark.parametrize("part", sorted(user_record.BUDGET))
 def test_each_part_of_the_user_record_keeps_its_byte_budget(part: str) -> None:
     assert np.dtype(getattr(user_record, part)).itemsize <= user_record.BUDGET[part]
