@@ -58,7 +58,7 @@ class StreamSettings(Section):
     process_index: int = Field(0, ge=0, description="k of n: this process takes p mod n = k.")
     process_count: int = Field(1, ge=1)
     batch_events: int = Field(10_000, ge=1)  # 20,000 is 1.1x faster and twice the memory
-    poll_ms: int = Field(20, ge=1, description="Micro-batches begin so far apart, or further.")
+    poll_ms: int = Field(10, ge=1, description="Micro-batches begin so far apart, or further.")
     queue_kbytes: int = Field(32_768, ge=64, description="Bound of what is fetched ahead.")
     keys_per_write: int = Field(200, ge=1, description="Larger scripts stall the feed's reads.")
     flush_every_ms: int = Field(
