@@ -67,7 +67,7 @@ class Producer(Component, Protocol):
 class Source(Component, Protocol):
     """Retrieves candidates. What reads memory is a plain method; what waits is an `async def`.
 
-    Those that wait do so at once, each with a deadline; those that read memory run one after the other.
+    Those that wait do so at once, with a deadline; those that read memory run one after the other.
     """
 
     def enabled(self, query: Query) -> bool: ...

@@ -1,9 +1,11 @@
 """The feed over HTTP, on a real catalog, index, statistics and fold."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from litestar.testing import TestClient
@@ -257,6 +259,28 @@ def test_a_key_is_asked_for_when_there_is_one() -> None:
             header = {"Authorization": f"Bearer {key}"}
             assert client.get(FEED, params={"user_id": "ann"}, headers=header).status_code == 200
         assert client.get("/healthz").status_code == 200
+
+
+class _NoThreads(ThreadPoolExecutor):
+    def submit(self, *_: Any, **__: Any) -> Any:
+        raise AssertionError("a thread was asked for")
+
+
+@pytest.mark.parametrize("keys", [(), (SecretStr("k1"),)])
+def test_a_feed_is_answered_without_a_hand_over_to_a_thread(keys: tuple[SecretStr, ...]) -> None:
+    """What serves requests has one thread for them: another one would wait for the same interpreter."""
+    api = ApiSettings(token_secret=SecretStr("s"), keys=keys)
+    app: Any = create_app(busy_world(settings=Settings(api=api)).deps)
+
+    async def ask() -> int:
+        asyncio.get_running_loop().set_default_executor(_NoThreads())
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+            headers = {"Authorization": "Bearer k1"}
+            answer = await client.get(FEED, params={"user_id": "ann"}, headers=headers)
+            return answer.status_code
+
+    assert asyncio.run(ask()) == 200
 
 
 def test_health_readiness_metrics_and_documentation() -> None:

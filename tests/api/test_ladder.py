@@ -127,6 +127,29 @@ def test_a_late_source_is_left_out_and_the_rest_is_served() -> None:
     assert len(answer.served.page) == 10
 
 
+@dataclass(frozen=True)
+class Busy:
+    """A source in memory that takes longer than a source may wait."""
+
+    seconds: float
+    name: str = "two_tower"
+
+    def enabled(self, query: Query) -> bool:
+        return True
+
+    def retrieve(self, query: Query) -> Ids:
+        time.sleep(self.seconds)
+        return np.empty(0, np.int64)
+
+
+def test_a_source_in_memory_that_is_slow_costs_the_others_nothing() -> None:
+    """It cannot be ended half-way, and to leave out those behind it would save a millisecond."""
+    made = busy_world()
+    spec = home.home(made.deps)
+    answer = climb(made, replace(spec, sources=[Busy(0.05), *list(spec.sources)[1:]]))
+    assert (answer.rung, answer.trace.failed) == (Rung.FULL, [])
+
+
 def test_when_every_source_is_late_what_is_trending_is_served() -> None:
     made = busy_world()
     answer = climb(made, replace(home.home(made.deps), sources=[Slow("two_tower", 60.0)]))
