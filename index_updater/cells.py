@@ -169,20 +169,9 @@ def _compile(dim: int) -> None:
     encode(rows, codes, scales, rows, few[0], 1)
     order = np.argsort(-scales)
     nearest(
-        codes,
-        scales,
-        rows,
-        few[0],
-        few[1],
-        order,
-        scales,
-        *coded_query(rows[0]),
-        rows[0],
-        1,
-        1,
-        1,
-        1,
-    )
+        codes, scales, rows, few[0], few[1], order, scales, *coded_query(rows[0]), rows[0],
+        1, 1, 1, 1,
+    )  # fmt: skip
 
 
 def _halves(rows: F32) -> tuple[NDArray[np.intp], int]:

@@ -12,7 +12,7 @@ def best(labels: Labels, sims: F32, k: int) -> tuple[Labels, F32]:
     if 0 < k < len(sims) // 4:
         top = np.argpartition(sims, len(sims) - k)[len(sims) - k :]
         labels, sims = labels[top], sims[top]
-    order = np.argsort(-sims)  # a fifth of what lexsort takes, and ties are rare
+    order = np.argsort(-sims)  # half of what lexsort takes, and ties are rare
     labels, sims = labels[order], sims[order]
     if (sims[1:] == sims[:-1]).any():
         order = np.lexsort((labels, -sims))
