@@ -28,7 +28,7 @@ from contracts.metrics import FEED_SECONDS, RUNG
 from operators.nearness import embedding_of
 
 VARIANT: Final = "home"  # the literal that ran; an experiment has another one
-_STATE_SHARE: Final = 0.4  # of the deadline that reading the state may use up
+_STATE_SHARE: Final = 0.6  # of the deadline that reading the state may use up
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -40,7 +40,7 @@ class RedisSettings(Section):
     """Where the user state is. `rediss://` is TLS; the URL may carry a password."""
 
     url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
-    timeout_s: float = Field(0.05, gt=0, description="Of one read on the feed's path.")
+    timeout_s: float = Field(0.075, gt=0, description="Of one read on the feed's path.")
     write_timeout_s: float = Field(5.0, gt=0)
     namespace: str = Field("headrace", min_length=1, description="First part of every key.")
 
@@ -67,6 +67,9 @@ class StreamSettings(Section):
     partitions_every_s: float = Field(30.0, gt=0, description="Look for new partitions this often.")
     nice: int = Field(
         5, ge=0, le=19, description="Niceness: a feed on the same machine goes before a fold."
+    )
+    background_nice: int = Field(
+        10, ge=0, le=19, description="Of the flows that no viewer waits for: statistics and videos."
     )
 
 
@@ -104,6 +107,9 @@ class StatsSettings(Section):
 class IndexSettings(Section):
     """The live index. Sizes in rows, see `index_updater.live_index`."""
 
+    poll_ms: int = Field(
+        25, ge=1, description="How long new videos gather before their vectors are computed."
+    )
     structure: Literal["hnsw", "cells"] = Field(
         "cells", description="How near rows are found: cells read whole, or links of a graph."
     )

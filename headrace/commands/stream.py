@@ -33,7 +33,8 @@ def stream(name: Annotated[Flow, typer.Argument(help="Which flow.")]) -> None:
     log_to_stderr()
     stop = stop_on_signals()
     settings = read_settings(os.environ)
-    give_way(settings.stream.nice)
+    waited_for = name is Flow.USER_STATE
+    give_way(settings.stream.nice if waited_for else settings.stream.background_nice)
     if settings.metrics.port:
         start_http_server(settings.metrics.port, settings.metrics.host)
     FLOWS[name.value](settings, stop)

@@ -48,8 +48,10 @@ class EmbeddedRedis(Server):
             redis_binary(),
             *("--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder)),
             *("--save", "", "--appendonly", "yes" if durable else "no"),
-            # A rewrite forks: on a laptop that is a pause of the feed's reads for little.
+            # A rewrite forks: on a laptop that is a pause of the feed's reads for little. Users' states
+            # are packed already: compressing them again doubles what it takes of a core.
             *("--appendfsync", "everysec", "--auto-aof-rewrite-min-size", "1gb"),
+            *("--rdbcompression", "no"),
             *("--daemonize", "no", "--loglevel", "notice"),
         ]
         super().__init__(command, log or folder / "redis.log", port)
