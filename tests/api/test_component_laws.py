@@ -199,6 +199,32 @@ def test_a_component_that_lies_about_its_answer_is_a_failed_component() -> None:
         checks.ids(np.ones((2, 2), np.int64))
 
 
+@dataclass(frozen=True)
+class Hidden:
+    """A source that waits, in a wrapper that does not say so."""
+
+    name: str
+
+    def enabled(self, query: Query) -> bool:
+        return True
+
+    def retrieve(self, query: Query) -> Any:
+        return Broken(self.name).retrieve(query)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_source_that_hides_that_it_waits_is_left_out_and_told_why(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    spec = SPECS["home"]
+    trace = Trace()
+    sources = [Hidden(spec.sources[0].name), *spec.sources[1:]]
+    served = asyncio.run(Funnel(replace(spec, sources=sources), 1.0).run(QUERY, trace))
+    assert trace.failed == [f"source.{sources[0].name}"]
+    assert len(served.page) == QUERY.limit
+    assert "async def retrieve" in caplog.text
+
+
 def test_components_have_the_shape_of_their_protocol() -> None:
     spec = SPECS["home"]
     filters: list[Filter] = list(spec.filters)
