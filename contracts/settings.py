@@ -107,9 +107,6 @@ class StatsSettings(Section):
 class IndexSettings(Section):
     """The live index. Sizes in rows, see `index_updater.live_index`."""
 
-    poll_ms: int = Field(
-        25, ge=1, description="How long new videos gather before their vectors are computed."
-    )
     structure: Literal["hnsw", "cells"] = Field(
         "cells", description="How near rows are found: cells read whole, or links of a graph."
     )

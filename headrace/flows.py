@@ -95,7 +95,7 @@ def run_video_vectors(settings: Settings, stop: threading.Event) -> None:
         return
     publisher = Publisher(settings.kafka)
     positions = FlowPositions(client, keys.positions(vector_flow.FLOW))
-    poll_ms = settings.index.poll_ms
+    poll_ms = settings.stream.poll_ms
     reader = _reader(settings, poll_ms, vector_flow.FLOW, vector_flow.TOPICS, positions)
     letters = DeadLetters(publisher, clock_ms)
     computing = Computing(settings, client, following, reader, publisher, letters)
