@@ -66,7 +66,7 @@ class StreamSettings(Section):
     )
     partitions_every_s: float = Field(30.0, gt=0, description="Look for new partitions this often.")
     nice: int = Field(
-        5, ge=0, le=19, description="Niceness: a feed on the same machine goes before a fold."
+        5, ge=0, le=19, description="Of the user flow: a feed on the same machine goes first."
     )
     background_nice: int = Field(
         10, ge=0, le=19, description="Of the flows that no viewer waits for: statistics and videos."

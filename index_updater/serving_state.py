@@ -23,7 +23,6 @@ from streams.stats_follower import apply_stats
 _log = logging.getLogger(__name__)
 # Nobody waits for a count, and a batch of few costs ten times one of hundreds.
 _GATHER_S: Final = 0.2
-_FETCH_BYTES: Final = 1 << 18
 _REFRESH_S: Final = 2.0
 _PROBE_RESTS: Final = (
     100.0  # times what a probe took: a look at a million videos is most of a second
@@ -52,7 +51,6 @@ class ServingState:
             (VIDEO_STATS.name,),
             lambda _, messages: apply_stats(self.board, messages),
             gather_s=lambda: _GATHER_S,
-            fetch_min_bytes=_FETCH_BYTES,
         )
         self._stop = threading.Event()
         self._chores = threading.Thread(target=self._look_after, name="index-chores", daemon=True)

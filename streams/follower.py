@@ -42,7 +42,6 @@ class TopicFollower:
     Args:
         gather_s: how long a batch may fill once all that was there is applied, asked before each. A
             batch of few costs nearly what one of hundreds does.
-        fetch_min_bytes: the broker holds a fetch until there is so much, or its time is over.
 
     Attributes:
         caught_up: see above.
@@ -56,10 +55,9 @@ class TopicFollower:
         apply: Apply,
         start: Followed | None = None,
         gather_s: Callable[[], float] = lambda: 0.0,
-        fetch_min_bytes: int = 1,
     ) -> None:
         self._kafka, self._topics, self._apply = kafka, tuple(topics), apply
-        self._gather_s, self._fetch_min_bytes = gather_s, fetch_min_bytes
+        self._gather_s = gather_s
         self._start = dict(start.offsets) if start else {}
         self._at: dict[str, tuple[str, int]] = {}
         self._ends: dict[str, int] = {}
@@ -108,7 +106,6 @@ class TopicFollower:
                 "auto.offset.reset": "earliest",
                 "fetch.queue.backoff.ms": 10,
                 "fetch.wait.max.ms": self._kafka.fetch_wait_ms,
-                "fetch.min.bytes": self._fetch_min_bytes,
             }
         )
         try:

@@ -1,7 +1,7 @@
 """What components promise, checked at run time: one wrong answer must not become a wrong page."""
 
 from collections.abc import Mapping, Sequence
-from inspect import isawaitable, iscoroutine
+from inspect import iscoroutine
 
 import numpy as np
 
@@ -33,12 +33,11 @@ def columns(got: Mapping[str, Column], provides: Sequence[ColumnSpec], n: int) -
 
 def ids(got: Ids) -> Ids:
     """(m,) int64. Raises ValueError on anything else."""
-    if isawaitable(got):
-        if iscoroutine(got):
-            got.close()  # nobody will await it
-        raise ValueError("ids to be awaited: what wraps an `async def retrieve` has to be one too")
     array = np.asarray(got)
     if array.ndim != 1 or (array.dtype != np.int64 and len(array)):
+        if iscoroutine(got):
+            got.close()  # nobody will await it
+            raise ValueError("ids to be awaited: what wraps an `async def retrieve` has to be one")
         raise ValueError(f"ids are {array.dtype} of shape {array.shape}")
     return array.astype(np.int64, copy=False)
 
