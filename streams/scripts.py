@@ -48,20 +48,8 @@ return {}
 """
 )
 
-# KEYS: one hash whose field 'position' is the offset that it contains.  ARGV: 1, 'position',
-# expected, new position, number of fields to delete, those fields, then (field, value)...; at most
-# some thousands: Lua unpacks them onto its stack.
-WRITE_HASH: Final = (
-    _CHECK
-    + """
-local gone = tonumber(ARGV[at + 1])
-if gone > 0 then redis.call('HDEL', KEYS[1], unpack(ARGV, at + 2, at + 1 + gone)) end
-if #ARGV > at + 1 + gone then redis.call('HSET', KEYS[1], unpack(ARGV, at + 2 + gone)) end
-redis.call('HSET', KEYS[1], 'position', ARGV[at])
-return {}
-"""
-)
-# KEYS: the hash as above, the journal to commit, the one before it (worked in; may be the same).
+# KEYS: one hash whose field 'position' is the offset that it contains, the journal to commit, the
+# one before it (worked in; may be the same).
 # ARGV: 1, 'position', expected, new position.
 COMMIT_JOURNAL: Final = (
     _CHECK

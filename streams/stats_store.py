@@ -1,15 +1,16 @@
-"""The statistics of each source partition in Redis: large changes, small scripts, one commit.
+"""The statistics of each source partition in Redis: a change and its position are one.
 
-What changed in a second may be megabytes, and it has to be one with its offset; but a script that
-writes it all holds every feed's read up for 10 ms and more. So a change is written as a journal of
-its own, in small pieces, and committed by a script that moves the position and names the journal. It
-is worked into the state, in small pieces again, before the next one is committed. Killed anywhere,
-the state is what lies in the hash with the committed journal on top.
+As a rule a change is one transaction: some thousand fields, which hold a feed's read up for some
+milliseconds. After an outage it may be megabytes. Such a one is written as a journal of its own, in
+pieces, and committed by a script that moves the position and names the journal. It is worked into
+the state, in pieces again, before the next change is committed. Killed anywhere, the state is what
+lies in the hash with the committed journal on top.
 """
 
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
@@ -20,10 +21,11 @@ from operators.stats_codec import ANEW, Fields
 from streams.keys import Keys
 from streams.overlapped import Command, overlapped
 from streams.positions import Stored
-from streams.scripts import COMMIT_JOURNAL, FENCED, WRITE_HASH
+from streams.scripts import COMMIT_JOURNAL, FENCED
 
-# Of one script, which holds reads up while it runs.
-_PIECE_BYTES, _PIECE_FIELDS = 32_768, 200
+# Of one transaction, which holds reads up while it runs: of the whole change, and of a piece of one.
+_LARGEST_BYTES, _LARGEST_FIELDS = 1 << 20, 8192
+_PIECE_BYTES, _PIECE_FIELDS = 1 << 17, 1000
 _ABANDONED_S: Final = 3600  # a journal that nobody committed is gone after so long
 _POSITION, _JOURNAL, _GONE = b"position", b"journal", b"gone"
 
@@ -42,10 +44,14 @@ class StatsStore:
     """Reads and writes states by source ("events:3"). Belongs to the thread of the flow.
 
     Every method raises redis.RedisError when Redis does not answer; then it may be called again.
+
+    Attributes:
+        largest: fields of a change that is written at once, without a journal.
     """
 
     client: redis.Redis
     keys: Keys
+    largest: int = _LARGEST_FIELDS
     _open: dict[str, _Journal] = field(default_factory=dict)
     _token: str = field(default_factory=lambda: secrets.token_hex(4))
 
@@ -74,7 +80,7 @@ class StatsStore:
             FencedError: the stored position is not `before`.
         """
         if (self.client.hget(self.keys.stats(source), "position") or b"") != before.encode():
-            raise FencedError(f"{source}: the stored position is not {before}")
+            raise _fenced(source, before)
 
     def save(
         self, source: str, before: str, after: Stored, changed: Fields, gone: Sequence[bytes]
@@ -84,21 +90,57 @@ class StatsStore:
         Raises:
             FencedError: the stored position is not `before`; nothing was committed.
         """
-        state, old = self.keys.stats(source), self._open.get(source)
+        old = self._open.get(source)
         if old is not None:
-            pieces = _pieces(old.changed, old.gone)
-            self._guarded(source, before, [_write(state, before, *piece) for piece in pieces])
+            for piece in _pieces(old.changed, old.gone):
+                self._write(source, before, _writes(self.keys.stats(source), *piece))
+        if self._is_small(changed, gone):
+            self._save_at_once(source, before, after, changed, gone)
+        else:
+            self._save_as_journal(source, before, after, changed, gone)
+
+    def _is_small(self, changed: Fields, gone: Sequence[bytes]) -> bool:
+        size = sum(map(len, changed.values()))
+        return len(changed) + len(gone) <= self.largest and size <= _LARGEST_BYTES
+
+    def _save_at_once(
+        self, source: str, before: str, after: Stored, changed: Fields, gone: Sequence[bytes]
+    ) -> None:
+        state, old = self.keys.stats(source), self._open.get(source)
+        commands = _writes(state, list(chain.from_iterable(changed.items())), gone)
+        if old is not None:
+            commands += [("HDEL", state, _JOURNAL), ("UNLINK", old.key)]
+        self._write(source, before, [*commands, ("HSET", state, _POSITION, str(after))])
+        self._open.pop(source, None)
+
+    def _save_as_journal(
+        self, source: str, before: str, after: Stored, changed: Fields, gone: Sequence[bytes]
+    ) -> None:
+        state, old = self.keys.stats(source), self._open.get(source)
         one, other = (self.keys.stats_journal(source, self._token + turn) for turn in "ab")
         key = other if old is not None and old.key == one else one  # the committed one stays whole
         content = dict(changed) | {_GONE: msgspec.msgpack.encode(list(gone))}
         overlapped(self.client, _fill(key, content))
         commit = ("EVAL", COMMIT_JOURNAL, 3, state, key, old.key if old else key)
-        self._guarded(source, before, [(*commit, 1, _POSITION, before, str(after))])
+        if FENCED in overlapped(self.client, [(*commit, 1, _POSITION, before, str(after))]):
+            raise _fenced(source, before)
         self._open[source] = _Journal(key, changed, gone)
 
-    def _guarded(self, source: str, before: str, commands: Sequence[Command]) -> None:
-        if FENCED in overlapped(self.client, commands):
-            raise FencedError(f"{source}: the stored position is not {before}")
+    def _write(self, source: str, before: str, commands: Sequence[Command]) -> None:
+        """All of them, while the position is `before`; a script would cost Redis three times as much."""
+        state = self.keys.stats(source)
+        with self.client.pipeline() as pipe:
+            try:
+                pipe.watch(state)  # type: ignore[no-untyped-call]
+                if (pipe.hget(state, "position") or b"") != before.encode():
+                    raise _fenced(source, before)
+                pipe.multi()
+                for command in commands:
+                    pipe.execute_command(*command)  # type: ignore[no-untyped-call]
+                pipe.execute()
+            except redis.WatchError:
+                self.check(source, before)  # somebody else wrote, or the connection was lost
+                raise
 
     def _read(self, source: str, key: str) -> _Journal:
         fields: Any = self.client.hgetall(key)
@@ -110,21 +152,13 @@ class StatsStore:
         return _Journal(key, fields, gone)
 
 
-def _write(state: str, position: str, changed: Sequence[bytes], gone: Sequence[bytes]) -> Command:
-    """A piece of a change that is committed already: the position stays."""
-    return (
-        "EVAL",
-        WRITE_HASH,
-        1,
-        state,
-        1,
-        _POSITION,
-        position,
-        position,
-        len(gone),
-        *gone,
-        *changed,
-    )
+def _fenced(source: str, before: str) -> FencedError:
+    return FencedError(f"{source}: the stored position is not {before!r}")
+
+
+def _writes(state: str, changed: Sequence[bytes], gone: Sequence[bytes]) -> list[Command]:
+    commands: list[Command] = [("HSET", state, *changed)] if changed else []
+    return commands + ([("HDEL", state, *gone)] if gone else [])
 
 
 def _fill(key: str, content: Mapping[bytes, bytes]) -> Iterator[Command]:
