@@ -14,6 +14,7 @@ from streams.dead_letters import DeadLetters
 from streams.fold_generation import AfterServing, FoldGeneration
 from streams.keys import Keys
 from streams.reader import PartitionReader
+from streams.recent_states import RecentStates
 from streams.user_batch import UserBatch
 from streams.user_store import UserStore
 from streams.warming import Warmer
@@ -37,6 +38,8 @@ class Folding:
         """
         self._settings, self._client, self._following = settings, client, following
         self._reader, self._letters = reader, letters
+        self._recent = RecentStates(settings.stream.recent_states)
+        reader.on_open = self._recent.clear
         keys = Keys(settings.redis.namespace)
         self._warmer = Warmer(client, keys, settings.model.warm_per_s, settings.stream)
         self._folds = following.generations(self._build)
@@ -71,7 +74,7 @@ class Folding:
 
     def _build(self, bundle_id: str) -> FoldGeneration:
         settings, bundle = self._settings, self._following.load(bundle_id)
-        store = state_store(settings, self._client, user_flow.FLOW, bundle)
+        store = state_store(settings, self._client, user_flow.FLOW, bundle, self._recent)
         marks = self._following.marks
         return FoldGeneration(settings, bundle, marks, store, self._letters, self._reader)
 
@@ -80,7 +83,13 @@ class Folding:
         self._warmer.begin(new.writer)
 
 
-def state_store(settings: Settings, client: redis.Redis, flow: str, bundle: Bundle) -> UserStore:
+def state_store(
+    settings: Settings,
+    client: redis.Redis,
+    flow: str,
+    bundle: Bundle,
+    recent: RecentStates | None = None,
+) -> UserStore:
     """States of a bundle, and the positions of a flow beside them."""
     return UserStore(
         client,
@@ -89,4 +98,5 @@ def state_store(settings: Settings, client: redis.Redis, flow: str, bundle: Bund
         user_dtype(bundle.users.hidden, bundle.users.dim),
         keys_per_write=settings.stream.keys_per_write,
         ttl_days=settings.user.ttl_days,
+        recent=recent,
     )

@@ -16,6 +16,7 @@ from operators.features.protocol import Records
 from streams.keys import Keys
 from streams.overlapped import Command, overlapped
 from streams.positions import Stored, durable_offsets
+from streams.recent_states import RecentStates
 from streams.scripts import FENCED, MOVE_POSITIONS, WRITE_BLOBS
 
 
@@ -51,23 +52,35 @@ class UserStore:
         *,
         keys_per_write: int = 200,
         ttl_days: float = 90.0,
+        recent: RecentStates | None = None,
     ) -> None:
         self._client, self._keys, self._dtype = client, keys, dtype
         self._positions = keys.positions(flow)
         self._per_write, self._ttl_ms = keys_per_write, int(ttl_days * DAY_MS)
         self._version_at = VERSION_AT[0], VERSION_AT[1] - 1
         self._move = client.register_script(MOVE_POSITIONS)
+        self._recent = RecentStates() if recent is None else recent
 
     def load(self, users: Sequence[str]) -> Loaded:
-        """Blobs of `users` and all positions, in one round trip."""
+        """States of `users` and all positions, in one round trip or, if all are recent, in none."""
+        blobs, positions = self._recent.find(users), self._recent.positions()
+        absent = [i for i, blob in enumerate(blobs) if blob is None]
+        if absent or positions is None:
+            found, positions = self._read([users[i] for i in absent])
+            for i, blob in zip(absent, found, strict=True):
+                blobs[i] = blob
+        first, end = VERSION_AT
+        versions = [b"" if blob is None else blob[first:end] for blob in blobs]
+        return Loaded(from_blobs(blobs, self._dtype), versions, positions)
+
+    def _read(self, users: Sequence[str]) -> tuple[list[bytes | None], dict[bytes, bytes]]:
         starts = range(0, len(users), self._per_write)
         keys = [list(map(self._keys.user, users[at : at + self._per_write])) for at in starts]
         commands = [("HGETALL", self._positions), *(("MGET", *part) for part in keys)]
-        positions, *parts = overlapped(self._client, commands)
-        blobs = [blob for part in parts for blob in part]
-        first, end = VERSION_AT
-        versions = [b"" if blob is None else blob[first:end] for blob in blobs]
-        return Loaded(from_blobs(blobs, self._dtype), versions, _as_dict(positions))
+        stored, *parts = overlapped(self._client, commands)
+        positions = _as_dict(stored)
+        self._recent.read(positions)
+        return [blob for part in parts for blob in part], positions
 
     def write(
         self,
@@ -86,6 +99,20 @@ class UserStore:
             FencedError: a stored position is not `before`; from there on nothing was written.
             redis.RedisError: Redis did not answer, or refused; some may have been written.
         """
+        self._recent.drop(users)
+        conflicts = self._write(users, records, versions, before, after)
+        if not conflicts:
+            self._recent.keep(users, records)
+        return conflicts
+
+    def _write(
+        self,
+        users: Sequence[str],
+        records: Records,
+        versions: Sequence[bytes],
+        before: Mapping[str, str],
+        after: Mapping[str, Stored],
+    ) -> list[int]:
         records["version"] += 1
         starts = range(0, len(users), self._per_write)
         at_once = len(starts) == 1
@@ -97,8 +124,10 @@ class UserStore:
         conflicts = [
             start + int(i) for start, answer in zip(starts, answers, strict=True) for i in answer
         ]
-        if not at_once and not conflicts:
-            self.move(before, after)
+        if not conflicts:
+            if not at_once:
+                self.move(before, after)
+            self._recent.moved({s.encode(): str(after[s]).encode() for s in before})
         return conflicts
 
     def _scripts(
@@ -123,7 +152,8 @@ class UserStore:
         self, users: Sequence[str], records: Records, versions: Sequence[bytes]
     ) -> list[int]:
         """As `write`, of states that say the same in another way: no position has to do with it."""
-        return self.write(users, records, versions, {}, {})
+        self._recent.drop(users)  # and not kept: it is not said that these people are here now
+        return self._write(users, records, versions, {}, {})
 
     def check(self, before: Mapping[str, str]) -> None:
         """Before states are published: a worker that slept must not have the last word on a topic.
