@@ -5,6 +5,7 @@ somebody else has changed, restored or deleted meanwhile is found out there, and
 """
 
 import time
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -20,7 +21,7 @@ class RecentStates:
 
     def __init__(self, most: int = 0) -> None:
         self._most = most
-        self._states: dict[str, bytes] = {}  # the one that was written longest ago comes first
+        self._states = OrderedDict[str, bytes]()  # whoever was written longest ago stands first
         self._positions: dict[bytes, bytes] = {}
         self._until_s = 0.0
 
@@ -32,18 +33,20 @@ class RecentStates:
         return [self._states.get(user) for user in users]
 
     def keep(self, users: Sequence[str], records: Records) -> None:
-        """These were written. Of a large batch nothing is kept: it is catching up, with everybody."""
+        """These, dropped before, were written.
+
+        Of a large batch nothing is kept: it is catching up, and everybody is in it.
+        """
         if len(users) > self._most // _BATCHES:
             return
         flat, size = records.tobytes(), records.dtype.itemsize
         for i, user in enumerate(users):
-            self._states.pop(user, None)
             self._states[user] = flat[i * size : (i + 1) * size]
         while len(self._states) > self._most:
-            del self._states[next(iter(self._states))]
+            self._states.popitem(last=False)
 
     def drop(self, users: Sequence[str]) -> None:
-        """Somebody else may have written these, or we, and nobody has said so."""
+        """These are about to be written, and it may be that nobody says whether they were."""
         for user in users:
             self._states.pop(user, None)
 

@@ -152,7 +152,7 @@ class UserStore:
         self, users: Sequence[str], records: Records, versions: Sequence[bytes]
     ) -> list[int]:
         """As `write`, of states that say the same in another way: no position has to do with it."""
-        self._recent.drop(users)  # and not kept: it is not said that these people are here now
+        self._recent.drop(users)  # and not kept: nobody said that these people are here now
         return self._write(users, records, versions, {}, {})
 
     def check(self, before: Mapping[str, str]) -> None:
