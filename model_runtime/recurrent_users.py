@@ -1,4 +1,4 @@
-"""The trained user tower, one event at a time: what the engine runs. numpy only.
+"""The trained user tower, one event at a time: what the engine runs. No torch.
 
 Products are done in tiles of a fixed number of rows, the last one filled up with zeros: a row then
 sees the same sums whatever else is in the batch, so that a batch cut anywhere folds to the same
@@ -17,7 +17,7 @@ from contracts.models import F32, StepInputs
 from model_runtime.blocks import BLOCKS, Map, linear, norm, unit
 from model_runtime.cells import CELLS, Remember, Weights
 from model_runtime.forms import UserForm
-from model_runtime.halves import from_halves, to_halves
+from model_runtime.halves import compile_now, from_halves, to_halves
 from model_runtime.signals import gap_buckets, signals
 from model_runtime.told import CONTEXT, PROFILE, rows_needed, rows_of, summed
 
@@ -39,6 +39,8 @@ class RecurrentUsers:
         self._context = _table(weights, "context", rows_needed(CONTEXT, form.context))
         self._profile = _table(weights, "profile", rows_needed(PROFILE, form.profile))
         self._layers = [_Layer(form, weights, i) for i in range(form.layers)]
+        if form.state == "float16":
+            compile_now()
         self._finish: list[Map] = [
             norm(weights, "norm"), BLOCKS[form.block](weights, "block"), linear(weights, "head"), unit,
         ]  # fmt: skip
