@@ -1,8 +1,8 @@
 """float32 to float16 and back, compiled.
 
 numpy casts halves one at a time, and whole-array operations on their bits go through memory nine times:
-that was a quarter of a step of the tower. Values are rounded to nearest, ties away from zero; what a half cannot
-hold, or is no number, becomes the largest.
+that was a quarter of a step of the tower. Values are rounded to nearest, ties away from zero; what a
+half cannot hold, or is no number, becomes the largest.
 """
 
 from typing import Any, Final
