@@ -62,7 +62,7 @@ class StreamSettings(Section):
     queue_kbytes: int = Field(32_768, ge=64, description="Bound of what is fetched ahead.")
     keys_per_write: int = Field(200, ge=1, description="Larger scripts stall the feed's reads.")
     recent_states: int = Field(
-        32_768, ge=0, description="Of people, 4 KB each, that the user flow does not read again."
+        32_768, ge=0, description="Of people, 5 KB each, that the user flow does not read again."
     )
     flush_every_ms: int = Field(
         3000, ge=1, description="How often statistics that change all the time are published."

@@ -39,7 +39,8 @@ def to_halves(x: F32) -> U16:
 def from_halves(halves: U16) -> F32:
     """What the bits of float16 say."""
     x = np.empty(halves.shape, np.float32)
-    _widen(np.ascontiguousarray(halves).reshape(-1).view(np.int16), x.reshape(-1))
+    aligned = np.require(halves, requirements=["C", "A"])  # a field of a record may not be
+    _widen(aligned.reshape(-1).view(np.int16), x.reshape(-1))
     return x
 
 

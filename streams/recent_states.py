@@ -1,7 +1,8 @@
 """What a process knows of the Redis that it writes to: who is active is not read again at each event.
 
-Nothing here is believed for good. A state is written over the version that it was read as, so one that
-somebody else has changed, restored or deleted meanwhile is found out there, and read anew.
+Nothing here is believed for good. A state is written over the version that it was read as, which is a
+number drawn for each write; so one that somebody else has changed, restored or deleted meanwhile is
+found out there, and read anew.
 """
 
 import time
@@ -11,9 +12,10 @@ from typing import Final
 
 from operators.features.protocol import Records
 
-_POSITIONS_S: Final = 0.1  # older ones are only too cautious: they say less than could be forgotten
+# Older ones say less than could be forgotten, and a record has only so many slots.
+_POSITIONS_S: Final = 0.1
 
-_BATCHES: Final = 4  # that have room, at least
+_LARGE: Final = 2048  # people of one batch
 
 
 class RecentStates:
@@ -37,7 +39,7 @@ class RecentStates:
 
         Of a large batch nothing is kept: it is catching up, and everybody is in it.
         """
-        if len(users) > self._most // _BATCHES:
+        if not self._most or len(users) > _LARGE:
             return
         flat, size = records.tobytes(), records.dtype.itemsize
         for i, user in enumerate(users):

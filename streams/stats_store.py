@@ -88,7 +88,8 @@ class StatsStore:
         """Make a change and its new position durable, as one.
 
         Raises:
-            FencedError: the stored position is not `before`; nothing was committed.
+            FencedError: the stored position is not `before`; nothing was committed, unless by a call
+                before this one whose answer was lost.
         """
         old = self._open.get(source)
         if old is not None:
@@ -127,7 +128,7 @@ class StatsStore:
         self._open[source] = _Journal(key, changed, gone)
 
     def _write(self, source: str, before: str, commands: Sequence[Command]) -> None:
-        """All of them, while the position is `before`; a script would cost Redis three times as much."""
+        """All of them, while the position is `before`. A script would be handed copies of it all."""
         state = self.keys.stats(source)
         with self.client.pipeline() as pipe:
             try:

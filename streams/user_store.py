@@ -60,6 +60,7 @@ class UserStore:
         self._version_at = VERSION_AT[0], VERSION_AT[1] - 1
         self._move = client.register_script(MOVE_POSITIONS)
         self._recent = RecentStates() if recent is None else recent
+        self._drawn = np.random.default_rng()
 
     def load(self, users: Sequence[str]) -> Loaded:
         """States of `users` and all positions, in one round trip or, if all are recent, in none."""
@@ -113,7 +114,8 @@ class UserStore:
         before: Mapping[str, str],
         after: Mapping[str, Stored],
     ) -> list[int]:
-        records["version"] += 1
+        # Drawn, not counted: two that wrote over the same state must not arrive at the same version.
+        records["version"] = self._drawn.integers(1, 1 << 32, len(records), np.uint32)
         starts = range(0, len(users), self._per_write)
         at_once = len(starts) == 1
         head = [*_guard(before), *self._version_at, self._ttl_ms]

@@ -55,7 +55,7 @@ def test_once_every_blob_is_written_the_positions_have_moved(
     assert write(store, n) == []
     assert client.hgetall(keys.positions("flow")) == MOVED
     loaded = store.load(users(n))
-    assert loaded.records["version"].tolist() == [1] * n
+    assert loaded.records["version"].all()
     assert loaded.stored == MOVED
 
 
@@ -90,8 +90,9 @@ def test_a_second_batch_begins_where_the_first_has_moved_to(
     store: UserStore, client: Any, keys: Keys
 ) -> None:
     write(store, 3)
+    loaded = store.load(users(3))
     with pytest.raises(FencedError):
         write(store, 3)
     later = {source: str(at) for source, at in AFTER.items()}
     assert write(store, 3, later) == []
-    assert np.all(store.load(users(3)).records["version"] == 2)
+    assert len(np.unique([loaded.records["version"], store.load(users(3)).records["version"]])) == 6
