@@ -88,7 +88,7 @@ def test_who_was_just_written_is_not_read_again(client: Any, keys: Keys) -> None
     assert reads(client) == before + 1
 
 
-def test_positions_that_this_process_moved_are_known_without_a_look(
+def test_positions_that_this_process_moved_are_said_by_its_next_load(
     client: Any, keys: Keys
 ) -> None:
     writer = store(client, keys, "flow", 64)
