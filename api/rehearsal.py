@@ -12,6 +12,7 @@ from api.funnel.trace import Trace
 from api.viewer import Request, Viewer
 from contracts.events import Action
 from contracts.user_record import new_users, user_dtype
+from model_runtime import halves
 
 _PATIENCE_S: Final = 120.0  # a machine without compiled code on its disk takes some seconds
 
@@ -25,6 +26,7 @@ def rehearse(deps: Dependencies) -> None:
 
 
 async def _feed(engine: Engine) -> None:
+    halves.compile_now()  # a state of another bundle is derived anew when it is read
     users = engine.deps.bundle.users
     state = new_users(1, user_dtype(users.hidden, users.dim))[0]
     newest = engine.deps.catalog.newest(1)

@@ -25,7 +25,7 @@ _SPREAD: Final = np.int32(~0x7000_0000)  # all bits but the three that a widened
 
 
 def compile_now() -> None:
-    """So that no event waits for it."""
+    """So that no event, and no feed that derives a state, waits for it."""
     from_halves(to_halves(np.zeros(1, np.float32)))
 
 

@@ -17,7 +17,7 @@ from contracts.models import F32, StepInputs
 from model_runtime.blocks import BLOCKS, Map, linear, norm, unit
 from model_runtime.cells import CELLS, Remember, Weights
 from model_runtime.forms import UserForm
-from model_runtime.halves import compile_now, from_halves, to_halves
+from model_runtime.halves import from_halves, to_halves
 from model_runtime.signals import gap_buckets, signals
 from model_runtime.told import CONTEXT, PROFILE, rows_needed, rows_of, summed
 
@@ -39,8 +39,6 @@ class RecurrentUsers:
         self._context = _table(weights, "context", rows_needed(CONTEXT, form.context))
         self._profile = _table(weights, "profile", rows_needed(PROFILE, form.profile))
         self._layers = [_Layer(form, weights, i) for i in range(form.layers)]
-        if form.state == "float16":
-            compile_now()
         self._finish: list[Map] = [
             norm(weights, "norm"), BLOCKS[form.block](weights, "block"), linear(weights, "head"), unit,
         ]  # fmt: skip

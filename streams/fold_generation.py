@@ -10,6 +10,7 @@ from contracts.models import Bundle
 from contracts.settings import Settings
 from contracts.topics import VIDEO_VECTORS
 from contracts.user_record import user_dtype
+from model_runtime import halves
 from operators.catalog import Catalog
 from operators.user_fold import UserFold
 from streams.catalog_follower import apply_vectors
@@ -49,6 +50,7 @@ class FoldGeneration:
         catalog = Catalog(bundle.items.dim)
         fold = UserFold(bundle, catalog, settings.user)
         fold.compile(user_dtype(bundle.users.hidden, bundle.users.dim))
+        halves.compile_now()
         self.writer = UserWriter(store, fold, settings.user, letters, reader, clock_ms)
         self.follower = TopicFollower(
             settings.kafka,
