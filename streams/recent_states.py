@@ -14,7 +14,6 @@ from operators.features.protocol import Records
 
 # Older ones say less than could be forgotten, and a record has only so many slots.
 _POSITIONS_S: Final = 0.1
-
 _LARGE: Final = 2048  # people of one batch
 
 
