@@ -3,7 +3,8 @@
 Redis works while the next command is packed. A pipeline of redis-py would pack all of them first.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import redis
@@ -17,17 +18,59 @@ def overlapped(client: redis.Redis, commands: Iterable[Command]) -> list[Any]:
     Raises:
         redis.RedisError: of the first command that failed; those after it may have been carried out.
     """
+    with _connection(client) as connection:
+        return _answers(connection, commands)
+
+
+def guarded(
+    client: redis.Redis,
+    key: str,
+    read: Command,
+    check: Callable[[Any], None],
+    writes: Sequence[Command],
+) -> None:
+    """Carry out `writes` as one transaction, unless `key` changes after `check` was shown it.
+
+    Args:
+        read: what to ask of `key`; `check` is given the answer, and raises if it is not the right one.
+
+    Raises:
+        redis.WatchError: somebody else has written to `key` meanwhile; nothing was carried out.
+        redis.RedisError: Redis refused, then nothing was carried out, or did not answer.
+        Exception: what `check` raises; nothing was carried out.
+    """
+    with _connection(client) as connection:
+        check(_answers(connection, [("WATCH", key), read])[-1])
+        done = _answers(connection, [("MULTI",), *writes, ("EXEC",)])[-1]
+        if done is None:
+            raise redis.WatchError(f"{key} has changed")
+        for answer in done:
+            if isinstance(answer, redis.RedisError):
+                raise answer
+
+
+@contextmanager
+def _connection(client: redis.Redis) -> Iterator[Any]:
+    """One of the pool, which gets it back whatever happens.
+
+    A pipeline of redis-py keeps one that Redis did not answer while a key was watched: of a pool of a
+    hundred, each such time leaves one less.
+    """
     pool = client.connection_pool
     connection = pool.get_connection()
     try:
-        sent = 0
-        for command in commands:
-            connection.send_command(*command)  # type: ignore[no-untyped-call]
-            sent += 1
-        return [connection.read_response() for _ in range(sent)]
+        yield connection
     except BaseException:
-        # An answer that nobody read must not be somebody else's.
+        # An answer that nobody read must not be somebody else's, nor a key that is watched.
         connection.disconnect()  # type: ignore[no-untyped-call]
         raise
     finally:
         pool.release(connection)
+
+
+def _answers(connection: Any, commands: Iterable[Command]) -> list[Any]:
+    sent = 0
+    for command in commands:
+        connection.send_command(*command)
+        sent += 1
+    return [connection.read_response() for _ in range(sent)]

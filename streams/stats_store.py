@@ -19,7 +19,7 @@ import redis
 from contracts.errors import ConfigError, FencedError
 from operators.stats_codec import ANEW, Fields
 from streams.keys import Keys
-from streams.overlapped import Command, overlapped
+from streams.overlapped import Command, guarded, overlapped
 from streams.positions import Stored
 from streams.scripts import COMMIT_JOURNAL, FENCED
 
@@ -130,18 +130,16 @@ class StatsStore:
     def _write(self, source: str, before: str, commands: Sequence[Command]) -> None:
         """All of them, while the position is `before`. A script would be handed copies of it all."""
         state = self.keys.stats(source)
-        with self.client.pipeline() as pipe:
-            try:
-                pipe.watch(state)  # type: ignore[no-untyped-call]
-                if (pipe.hget(state, "position") or b"") != before.encode():
-                    raise _fenced(source, before)
-                pipe.multi()
-                for command in commands:
-                    pipe.execute_command(*command)  # type: ignore[no-untyped-call]
-                pipe.execute()
-            except redis.WatchError:
-                self.check(source, before)  # somebody else wrote, or the connection was lost
-                raise
+
+        def check(position: bytes | None) -> None:
+            if (position or b"") != before.encode():
+                raise _fenced(source, before)
+
+        try:
+            guarded(self.client, state, ("HGET", state, _POSITION), check, commands)
+        except redis.WatchError:
+            self.check(source, before)  # somebody else wrote
+            raise
 
     def _read(self, source: str, key: str) -> _Journal:
         fields: Any = self.client.hgetall(key)

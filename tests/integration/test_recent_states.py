@@ -1,10 +1,7 @@
 """What the user flow remembers of its own writes never changes what is written, only what is read."""
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-import redis
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -21,17 +18,6 @@ FORGETFUL = 0
 some = st.lists(st.sampled_from(PEOPLE), min_size=1, max_size=3, unique=True)
 # Who counts one event for whom; or "deleted": these states are gone.
 steps = st.lists(st.tuples(st.sampled_from(["a", "b", "forgetful", "deleted"]), some), max_size=20)
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator["redis.Redis"]:
-    with redis.Redis.from_url(redis_url) as client:
-        yield client
-
-
-@pytest.fixture
-def keys(redis_namespace: str) -> Keys:
-    return Keys(redis_namespace)
 
 
 def store(client: Any, keys: Keys, flow: str, most: int) -> UserStore:

@@ -1,7 +1,6 @@
 """The statistics in Redis: whole at every moment, whoever dies, and never written by an old worker."""
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -24,13 +23,6 @@ largest = st.sampled_from([0, 2, 8192])  # fields; all changes by a journal, som
 ALWAYS = 0
 
 
-@pytest.fixture
-def client(redis_url: str) -> Iterator[Any]:
-    connection = redis.Redis.from_url(redis_url)
-    yield connection
-    connection.close()
-
-
 def at(offset: int) -> Stored:
     return Stored(0, "topic", offset)
 
@@ -43,9 +35,8 @@ def emptied(client: Any, keys: Keys) -> None:
 @given(st.lists(st.tuples(changes, gone, st.booleans()), max_size=8), largest)
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_was_saved_is_loaded_whoever_loads_it(
-    client: Any, redis_namespace: str, steps: list[tuple[Any, Any, bool]], largest: int
+    client: Any, keys: Keys, steps: list[tuple[Any, Any, bool]], largest: int
 ) -> None:
-    keys = Keys(redis_namespace)
     emptied(client, keys)
     store, before = StatsStore(client, keys, largest), ""
     model: dict[bytes, bytes] = {}
@@ -60,8 +51,7 @@ def test_what_was_saved_is_loaded_whoever_loads_it(
     assert StatsStore(client, keys).load(SOURCE, before) == model
 
 
-def test_a_change_that_was_not_committed_never_was(client: Any, redis_namespace: str) -> None:
-    keys = Keys(redis_namespace)
+def test_a_change_that_was_not_committed_never_was(client: Any, keys: Keys) -> None:
     store = StatsStore(client, keys, ALWAYS)
     store.save(SOURCE, "", at(1), {b"v1": b"old"}, [])
     store.save(SOURCE, str(at(1)), at(2), {b"v1": b"new"}, [])
@@ -73,10 +63,7 @@ def test_a_change_that_was_not_committed_never_was(client: Any, redis_namespace:
 
 
 @pytest.mark.parametrize("largest", [0, 8192])
-def test_an_old_worker_writes_nothing_and_is_told(
-    client: Any, redis_namespace: str, largest: int
-) -> None:
-    keys = Keys(redis_namespace)
+def test_an_old_worker_writes_nothing_and_is_told(client: Any, keys: Keys, largest: int) -> None:
     old = StatsStore(client, keys, largest)
     old.save(SOURCE, "", at(1), {b"v1": b"one"}, [])
     new = StatsStore(client, keys, largest)
@@ -89,18 +76,14 @@ def test_an_old_worker_writes_nothing_and_is_told(
     assert StatsStore(client, keys).load(SOURCE, str(at(2))) == {b"v1": b"two"}
 
 
-def test_a_journal_that_is_gone_says_what_to_delete(client: Any, redis_namespace: str) -> None:
-    keys = Keys(redis_namespace)
+def test_a_journal_that_is_gone_says_what_to_delete(client: Any, keys: Keys) -> None:
     StatsStore(client, keys, ALWAYS).save(SOURCE, "", at(1), {b"v1": b"one"}, [])
     client.delete(client.hget(keys.stats(SOURCE), "journal"))
     with pytest.raises(ConfigError, match="delete"):
         StatsStore(client, keys).load(SOURCE, str(at(1)))
 
 
-def test_large_changes_go_in_pieces_and_leave_one_journal_behind(
-    client: Any, redis_namespace: str
-) -> None:
-    keys = Keys(redis_namespace)
+def test_large_changes_go_in_pieces_and_leave_one_journal_behind(client: Any, keys: Keys) -> None:
     store, before = StatsStore(client, keys), ""
     large = {b"v%d" % i: bytes([i % 256]) * 3000 for i in range(400)}
     before_all = transactions(client)
@@ -112,10 +95,7 @@ def test_large_changes_go_in_pieces_and_leave_one_journal_behind(
     assert transactions(client) - before_all >= 4 * (400 * 3000 // 262_144)  # not one a change
 
 
-def test_a_small_change_after_a_large_one_lets_its_journal_go(
-    client: Any, redis_namespace: str
-) -> None:
-    keys = Keys(redis_namespace)
+def test_a_small_change_after_a_large_one_lets_its_journal_go(client: Any, keys: Keys) -> None:
     store = StatsStore(client, keys, 2)
     store.save(SOURCE, "", at(1), {b"v1": b"one", b"v2": b"two", b"v3": b"three"}, [])
     assert len(journals(client, keys)) == 1
@@ -126,9 +106,9 @@ def test_a_small_change_after_a_large_one_lets_its_journal_go(
 
 @pytest.mark.parametrize("largest", [0, 8192])
 def test_of_two_that_write_at_once_one_wins_and_the_other_is_told(
-    client: Any, redis_namespace: str, largest: int
+    client: Any, keys: Keys, largest: int
 ) -> None:
-    keys, together = Keys(redis_namespace), threading.Barrier(2)
+    together = threading.Barrier(2)
     stores = [StatsStore(client, keys, largest) for _ in "ab"]
 
     def save(who: int, before: str, after: Stored) -> bool:

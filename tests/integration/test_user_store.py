@@ -1,11 +1,9 @@
 """The scripts that write user state, on a real Redis: blobs first, positions last, all or nothing moved."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-import redis
 
 from contracts.errors import FencedError
 from contracts.settings import ModelSettings
@@ -19,17 +17,6 @@ SCRIPT = 10  # users that one script holds
 BEFORE = {"events:0": "", "events:1": ""}
 AFTER = {"events:0": Stored(0, "topic", 7), "events:1": Stored(0, "topic", 9)}
 MOVED = {b"events:0": b"0:topic:7", b"events:1": b"0:topic:9"}
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator["redis.Redis"]:
-    with redis.Redis.from_url(redis_url) as client:
-        yield client
-
-
-@pytest.fixture
-def keys(redis_namespace: str) -> Keys:
-    return Keys(redis_namespace)
 
 
 @pytest.fixture
