@@ -19,10 +19,11 @@ from contracts.topics import VIDEO_VECTORS
 from contracts.videos import Video, VideoVector, decode_video, encode_vector
 from index_updater.embedding_size import EmbeddingSize
 from operators.event_columns import Bad, RawMessages
+from streams.batches import Batch
 from streams.catalog_follower import SOURCE_HEADER
 from streams.dead_letters import DeadLetters
 from streams.kafka import Headers, Publisher
-from streams.reader import Batch, PartitionReader
+from streams.reader import PartitionReader
 from streams.user_store import UserStore
 
 Record = tuple[int, bytes, bytes | None, Headers]

@@ -6,7 +6,6 @@ be the last word on `video-vectors`. A pass that is cut off begins anew, since i
 """
 
 import logging
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
@@ -22,8 +21,8 @@ from contracts.settings import KafkaSettings
 from contracts.topics import VIDEOS
 from index_updater.vector_flow import VectorWriter, VideoBatch, decode_videos
 from operators.event_columns import RawMessages
+from streams.batches import Batch, broker_ms
 from streams.kafka import client_config
-from streams.reader import Batch
 from streams.topics import admin, describe
 from streams.vector_marks import VectorMarks
 
@@ -151,13 +150,13 @@ class VectorPass:
             raise
 
     def _batch(self, messages: Sequence[Message]) -> Batch:
-        n, now_ms = len(messages), time.time_ns() // 1_000_000
+        n = len(messages)
         raw = RawMessages(
             [m.value() for m in messages],
             [m.key() for m in messages],
             np.fromiter((m.partition() for m in messages), np.int64, n),
             np.fromiter((m.offset() for m in messages), np.int64, n),
-            np.fromiter((_broker_ms(m, now_ms) for m in messages), np.int64, n),
+            broker_ms(messages),
         )
         places = self._writer.reader.places
         sources = {f"{VIDEOS.name}:{m.partition()}" for m in messages}
@@ -180,8 +179,3 @@ class VectorPass:
         if not self._at and self._consumer is not None:
             self.close()
             self._live = set()
-
-
-def _broker_ms(message: Message, now_ms: int) -> int:
-    ms = int(message.timestamp()[1])
-    return ms if 0 < ms <= now_ms else now_ms

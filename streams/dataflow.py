@@ -20,7 +20,8 @@ from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
 from contracts.errors import FencedError, UnavailableError
 from contracts.metrics import AWAY, FENCED
-from streams.reader import Batch, PartitionReader
+from streams.batches import Batch
+from streams.reader import PartitionReader
 
 _log = logging.getLogger(__name__)
 _FIRST_WAIT_S: Final = 0.05

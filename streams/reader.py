@@ -9,24 +9,19 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol
 
-import numpy as np
 from confluent_kafka import (
-    TIMESTAMP_LOG_APPEND_TIME,
     Consumer,
     KafkaError,
     KafkaException,
-    Message,
     TopicPartition,
 )
 
 from contracts.errors import UnavailableError
 from contracts.metrics import GENERATIONS, LAG, MESSAGES_LOST
 from contracts.settings import KafkaSettings, StreamSettings
-from operators.event_columns import RawMessages
-from operators.offsets import slot_key
+from streams.batches import Batch, batch_of
 from streams.kafka import client_config
 from streams.outage import Outage
 from streams.positions import Stored
@@ -55,21 +50,6 @@ class Positions(Protocol):
     """Where a flow keeps its positions."""
 
     def load(self, sources: Sequence[str]) -> Mapping[str, Stored | None]: ...
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Batch:
-    """One micro-batch.
-
-    Attributes:
-        messages: logical topic -> its messages, each partition in offset order.
-        before: source ("events:3") -> the stored position that the batch was read from, "" if none.
-        after: source -> the position once the batch is folded.
-    """
-
-    messages: Mapping[str, RawMessages]
-    before: Mapping[str, str]
-    after: Mapping[str, Stored]
 
 
 class PartitionReader:
@@ -226,7 +206,7 @@ class PartitionReader:
         if len(usable) < len(got) and self._lost_place([m.error() for m in got]):
             self.rewind()  # what was fetched beside the error is read again with the rest
             return None
-        return self._batch(usable) if usable else None
+        return batch_of(usable, self._prefix, self._at, self._stored)
 
     @staticmethod
     def _lost_place(errors: Sequence[KafkaError | None]) -> bool:
@@ -275,40 +255,6 @@ class PartitionReader:
         stored = self._positions.load(list(self._at))
         return any(str(at or "") != self._stored[source] for source, at in stored.items())
 
-    def _batch(self, messages: Sequence[Message]) -> Batch | None:
-        by_topic: dict[str, list[Message]] = {t: [] for t in self._topics}
-        sources: set[str] = set()
-        after: dict[str, int] = {}
-        for m in messages:
-            topic = (m.topic() or "")[len(self._prefix) :]
-            source, offset = f"{topic}:{m.partition()}", m.offset() or 0
-            at = self._at.get(source)
-            # Fetched before a rewind: a seek does not empty what was queued by then.
-            if at is None or offset != max(after.get(source, at.offset), offset):
-                continue
-            by_topic[topic].append(m)
-            sources.add(source)
-            after[source] = offset + 1
-        if not sources:
-            return None
-        raw = {topic: self._raw(topic, got) for topic, got in by_topic.items() if got}
-        moved = {s: Stored(self._at[s].generation, self._at[s].topic_id, after[s]) for s in sources}
-        return Batch(raw, {s: self._stored[s] for s in sources}, moved)
-
-    def _raw(self, topic: str, messages: Sequence[Message]) -> RawMessages:
-        n, now_ms = len(messages), time.time_ns() // 1_000_000
-        partitions = np.fromiter((m.partition() for m in messages), np.int64, n)
-        keys = np.zeros(n, np.int64)
-        for p in set(partitions.tolist()):
-            keys[partitions == p] = slot_key(self._at[f"{topic}:{p}"].generation, topic, p)
-        return RawMessages(
-            [m.value() for m in messages],
-            [m.key() for m in messages],
-            keys,
-            np.fromiter((m.offset() for m in messages), np.int64, n),
-            np.fromiter((_broker_ms(m, now_ms) for m in messages), np.int64, n),
-        )
-
     def advance(self, after: Mapping[str, Stored]) -> None:
         """The messages before `after` are folded in memory: read on behind them."""
         self._at.update(after)
@@ -338,14 +284,6 @@ class PartitionReader:
         self._mirrored_at = -_MIRROR_EVERY_S
         self._mirror_if_due()
         self._consumer.close()
-
-
-def _broker_ms(message: Message, now_ms: int) -> int:
-    """The broker's clock; a topic that keeps the producer's is not believed beyond our own."""
-    kind, ms = message.timestamp()
-    if kind == TIMESTAMP_LOG_APPEND_TIME:
-        return max(ms, 0)
-    return min(ms, now_ms) if ms > 0 else now_ms
 
 
 def _behind(at: Stored, stored: Stored) -> bool:

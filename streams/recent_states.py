@@ -31,6 +31,8 @@ class RecentStates:
 
     def find(self, users: Sequence[str]) -> list[bytes | None]:
         """The state of each, None where it is not here."""
+        if not self._states:  # who catches up keeps nobody
+            return [None] * len(users)
         return [self._states.get(user) for user in users]
 
     def keep(self, users: Sequence[str], records: Records) -> None:
@@ -48,8 +50,9 @@ class RecentStates:
 
     def drop(self, users: Sequence[str]) -> None:
         """These are about to be written, and it may be that nobody says whether they were."""
-        for user in users:
-            self._states.pop(user, None)
+        if self._states:
+            for user in users:
+                self._states.pop(user, None)
 
     def positions(self) -> dict[bytes, bytes] | None:
         """Those of the flow, None where they have to be read."""

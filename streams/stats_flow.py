@@ -25,10 +25,11 @@ from contracts.topics import VIDEO_STATS
 from operators.event_columns import RawMessages, decode_events
 from operators.stat_columns import stat_events
 from operators.video_stats import Changes, PartitionStats, StatEvents
+from streams.batches import Batch
 from streams.kafka import Publisher
 from streams.keys import Keys
 from streams.positions import Stored
-from streams.reader import Batch, PartitionReader
+from streams.reader import PartitionReader
 from streams.stats_store import StatsStore
 
 FLOW: Final = "video-stats"

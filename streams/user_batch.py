@@ -13,7 +13,7 @@ from contracts.events import id_of_key
 from contracts.ids import hash64_many
 from contracts.profiles import Profile, decode_profile
 from operators.event_columns import Bad, EventColumns, RawMessages, decode_events
-from streams.reader import Batch
+from streams.batches import Batch
 
 EVENTS, PROFILES, IMPRESSIONS = "events", "profiles", "impressions"
 TOPICS: Final = (EVENTS, PROFILES, IMPRESSIONS)

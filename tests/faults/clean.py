@@ -26,7 +26,7 @@ from operators.offsets import slot_key
 from operators.stat_columns import stat_events
 from operators.user_fold import UserFold
 from operators.video_stats import PartitionStats
-from streams.reader import Batch
+from streams.batches import Batch
 from streams.user_batch import decode_batch
 from tests.faults.world import World
 from tests.stats_records import to_records

@@ -99,7 +99,7 @@ def stored_statistics() -> bytes:
 
 
 def _batch(topic: str, values: list[bytes | None] | list[bytes]) -> Any:
-    from streams.reader import Batch
+    from streams.batches import Batch
 
     return Batch({topic: targets.raw(topic, values)}, {}, {})
 

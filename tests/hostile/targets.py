@@ -40,9 +40,9 @@ from operators.stat_columns import stat_events
 from operators.stats_board import StatsBoard
 from operators.user_fold import UserFold
 from operators.video_stats import PartitionStats
+from streams.batches import Batch
 from streams.catalog_follower import apply_vectors
 from streams.positions import Position, Stored, durable_offsets
-from streams.reader import Batch
 from streams.stats_flow import _shown
 from streams.user_batch import UserBatch, decode_batch
 from streams.user_flow import UserWriter

@@ -15,8 +15,8 @@ from contracts.videos import decode_vector, encode_vector
 from operators.blobs import from_blobs
 from operators.describe import describe
 from operators.video_stats import PartitionStats
+from streams.batches import Batch
 from streams.positions import Stored
-from streams.reader import Batch
 from streams.user_batch import decode_batch
 from tests.hostile import seeds, targets
 from tests.hostile.targets import NOW_MS
