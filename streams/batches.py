@@ -52,7 +52,7 @@ def batch_of(
 ) -> Batch | None:
     """The messages that are next to be folded; None if none is.
 
-    What lies before `at` was fetched before a rewind: a seek does not empty what was queued by then.
+    What lies before `at` was fetched before a rewind: assigning anew does not empty what was queued.
 
     Args:
         prefix: what the topics' names begin with.

@@ -5,6 +5,7 @@ Redis works while the next command is packed. A pipeline of redis-py would pack 
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import redis
@@ -27,7 +28,7 @@ def guarded(
     key: str,
     read: Command,
     check: Callable[[Any], None],
-    writes: Sequence[Command],
+    writes: Iterable[Command],
 ) -> None:
     """Carry out `writes` as one transaction, unless `key` changes after `check` was shown it.
 
@@ -36,12 +37,13 @@ def guarded(
 
     Raises:
         redis.WatchError: somebody else has written to `key` meanwhile; nothing was carried out.
-        redis.RedisError: Redis refused, then nothing was carried out, or did not answer.
+        redis.RedisError: Redis did not answer; or it refused a write when it was told of it, then
+            nothing was carried out, or when it came to it, then the others were.
         Exception: what `check` raises; nothing was carried out.
     """
     with _connection(client) as connection:
         check(_answers(connection, [("WATCH", key), read])[-1])
-        done = _answers(connection, [("MULTI",), *writes, ("EXEC",)])[-1]
+        done = _answers(connection, chain([("MULTI",)], writes, [("EXEC",)]), begun=True)[-1]
         if done is None:
             raise redis.WatchError(f"{key} has changed")
         for answer in done:
@@ -68,9 +70,12 @@ def _connection(client: redis.Redis) -> Iterator[Any]:
         pool.release(connection)
 
 
-def _answers(connection: Any, commands: Iterable[Command]) -> list[Any]:
+def _answers(connection: Any, commands: Iterable[Command], begun: bool = False) -> list[Any]:
+    """The answers, in order. `begun`: the connection holds something that another would not."""
     sent = 0
     for command in commands:
-        connection.send_command(*command)
+        # Where the URL asks for a ping now and then: only before the first, else the answer to it would
+        # be read as that of a command, and another connection go on in the middle of a transaction.
+        connection.send_command(*command, check_health=not begun and not sent)
         sent += 1
     return [connection.read_response() for _ in range(sent)]

@@ -32,7 +32,7 @@ def kinds(dim: int, spread: float, rng: np.random.Generator) -> tuple[F32, F32]:
 
 
 @pytest.mark.parametrize("dim", [5, 64, 100])
-@pytest.mark.parametrize("spread", [0.01, 0.3, 2.0])
+@pytest.mark.parametrize("spread", [0.0, 0.01, 0.3, 2.0])
 def test_the_nearest_by_codes_are_the_nearest(dim: int, spread: float) -> None:
     rng = np.random.default_rng(dim)
     x, centres = kinds(dim, spread, rng)
@@ -55,6 +55,51 @@ def test_the_nearest_by_codes_are_the_nearest(dim: int, spread: float) -> None:
         best = np.sort(x[there] @ query)[::-1][: min(k, len(there))]
         got = np.sort(sims)[::-1][: len(best)]
         assert np.count_nonzero(got >= best[-1] - 1e-6) >= 0.998 * len(best)
+
+
+@pytest.mark.parametrize("towards", [1.0, 0.999, 0.0, -1.0])
+@pytest.mark.parametrize("k", [1, 300, CELLS * SIZE])
+def test_of_rows_that_are_all_as_near_as_many_are_found_as_are_wanted(
+    towards: float, k: int
+) -> None:
+    x = np.zeros((CELLS * SIZE, 64), np.float32)
+    x[:, 0], x[:, 1] = towards, (1 - towards**2) ** 0.5
+    codes, scales = empty(len(x), 64), np.empty(len(x), np.float32)
+    encode(x, codes, scales, x[:CELLS], np.arange(len(x), dtype=np.int32), SIZE)
+    query = np.zeros(64, np.float32)
+    query[0] = 1
+    found, sims = nearest(
+        codes, scales, x, np.arange(len(x), dtype=np.int32), np.full(CELLS, SIZE, np.int32),
+        np.arange(CELLS), x[:CELLS] @ query, *coded_query(query), query, k, SIZE, len(x), len(x),
+    )  # fmt: skip
+    assert len(set(found.tolist())) == len(found) >= k
+    np.testing.assert_allclose(sims, towards, atol=1e-6)
+
+
+@given(
+    st.lists(
+        st.sampled_from([-1.0, -0.5, 0.0, 0.2, 0.2001, 0.2003, 0.9, 1.0]),
+        min_size=1,
+        max_size=CELLS,
+    ),
+    st.integers(1, 400),
+)
+@settings(max_examples=40, deadline=None)
+def test_cells_in_any_order_of_nearness_give_the_best(towards: list[float], k: int) -> None:
+    """Each cell's rows are all alike, so that whole cells enter, fall out and tie."""
+    x = np.zeros((len(towards) * SIZE, 4), np.float32)
+    x[:, 0] = np.repeat(towards, SIZE)
+    x[:, 1] = np.sqrt(1 - x[:, 0] ** 2)
+    codes, scales = empty(len(x), 4), np.empty(len(x), np.float32)
+    encode(x, codes, scales, x[::SIZE], np.arange(len(x), dtype=np.int32), SIZE)
+    query = np.array([1, 0, 0, 0], np.float32)
+    slots, sims = nearest(
+        codes, scales, x, np.arange(len(x), dtype=np.int32), np.full(len(towards), SIZE, np.int32),
+        np.arange(len(towards)), x[::SIZE] @ query, *coded_query(query), query, k, SIZE, len(x), len(x),
+    )  # fmt: skip
+    best = np.sort(x[:, 0])[::-1][:k]
+    assert len(set(slots.tolist())) == len(slots) >= len(best)
+    np.testing.assert_allclose(np.sort(sims)[::-1][: len(best)], best, atol=1e-6)
 
 
 @pytest.mark.parametrize(("patience", "there"), [(3 * SIZE, False), (4 * SIZE, True)])

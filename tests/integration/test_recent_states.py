@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +13,8 @@ from streams.keys import Keys
 from streams.positions import Stored
 from streams.recent_states import RecentStates
 from streams.user_store import UserStore
+
+pytestmark = pytest.mark.redis
 
 PEOPLE = ["u0", "u1", "u2", "u3"]
 FORGETFUL = 0

@@ -15,6 +15,8 @@ from streams.keys import Keys
 from streams.positions import Stored
 from streams.stats_store import StatsStore
 
+pytestmark = pytest.mark.redis
+
 SOURCE = "events:0"
 names = st.sampled_from([b"v1", b"v2", b"c1", b"u9", b"m"])
 changes = st.dictionaries(names, st.binary(max_size=20), max_size=4)

@@ -13,6 +13,8 @@ from streams.keys import Keys
 from streams.positions import Stored
 from streams.user_store import UserStore
 
+pytestmark = pytest.mark.redis
+
 SCRIPT = 10  # users that one script holds
 BEFORE = {"events:0": "", "events:1": ""}
 AFTER = {"events:0": Stored(0, "topic", 7), "events:1": Stored(0, "topic", 9)}
