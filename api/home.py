@@ -47,7 +47,7 @@ def home(deps: Dependencies) -> FunnelSpec:
             Trending(board, feed.trending),
             SimilarContent(index, catalog, feed.similar),
             Followed(catalog, feed.fresh),
-            Fresh(catalog, feed.fresh),
+            Fresh(catalog, feed.fresh, deps.settings.user.shown_for_h),
             Explore(catalog, board, feed.fresh, feed.explore_below_impressions),
             Sponsored(catalog),
         ],
@@ -118,7 +118,7 @@ def rung_static(deps: Dependencies) -> FunnelSpec:
     """The newest videos that are allowed: the last rung. Needs the catalog alone."""
     feed = deps.settings.feed
     return FunnelSpec(
-        sources=[Fresh(deps.catalog, feed.two_tower)],
+        sources=[Fresh(deps.catalog, feed.two_tower, deps.settings.user.shown_for_h)],
         hydrators=[VideoFacts(deps.catalog)],
         filters=[*personal(deps), NotAnchor()],
         scorers=[ByAge(feed.freshness_half_life_d)],

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from api.sources.reach import reach, unserved
+from api.sources.reach import reach, remembered, unseen, unserved
 from contracts.batch import Ids
 from contracts.funnel import Query
 from operators.catalog import Catalog
@@ -17,6 +17,7 @@ class Fresh:
 
     catalog: Catalog
     n: int
+    shown_for_h: float
     name: str = "fresh"
 
     def enabled(self, query: Query) -> bool:
@@ -26,7 +27,12 @@ class Fresh:
     def retrieve(self, query: Query) -> Ids:
         """At most `n` ids, newest first; more when the page or earlier pages need more."""
         n = max(self.n, 2 * query.limit)
-        return unserved(query, self.catalog.newest(reach(query, n)), n)
+        ids = unserved(query, self.catalog.newest(reach(query, n)), n)
+        if len(unseen(query, ids, self.shown_for_h)) >= query.limit:
+            return ids
+        # Who scrolls on and watches nothing has no vector to be asked by: this is all that is left.
+        further = self.catalog.newest(n + len(query.served) + remembered(query))
+        return unserved(query, unseen(query, further, self.shown_for_h), n)
 
 
 @dataclass(frozen=True, slots=True)

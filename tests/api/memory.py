@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from contracts.engine_records import decode_impression
 from contracts.errors import UnavailableError
+from contracts.ids import hash64
 from contracts.models import Bundle
 from contracts.profiles import decode_profile
 from contracts.settings import UserSettings
@@ -18,6 +20,7 @@ from operators.blobs import from_blobs
 from operators.catalog import Catalog
 from operators.derive import derive
 from operators.event_columns import RawMessages, decode_events
+from operators.features.seen import fold_shown
 from operators.offsets import slot_key
 from operators.profile_fold import fold_profile
 from operators.user_fold import UserFold
@@ -90,6 +93,7 @@ class MemoryUsers:
     """Folds the log's events and profiles with the engine's own fold, unless they are held back.
 
     Attributes:
+        pages: what was shown is folded too; else every page may say the same again.
         asked: set once somebody waits for what is not folded yet.
     """
 
@@ -98,6 +102,7 @@ class MemoryUsers:
     catalog: Catalog
     now_ms: Callable[[], int]
     held: bool = False
+    pages: bool = False
     asked: threading.Event = field(default_factory=threading.Event)
     records: dict[str, Any] = field(default_factory=dict)
     folded: int = 0
@@ -138,6 +143,12 @@ class MemoryUsers:
             fold_profile(records[0], decode_profile(message.value), self.bundle)
         elif message.topic == "events":
             self._fold_event(records, message)
+        elif message.topic == "impressions" and self.pages and message.value is not None:
+            ids = np.array(
+                [hash64(v) for v in decode_impression(message.value).video_ids], np.int64
+            )
+            at_ms = np.full(len(ids), self.now_ms())
+            fold_shown(records, np.zeros(len(ids), np.intp), ids, at_ms, UserSettings().shown_for_h)
         else:
             return
         self.records[user] = records[0]

@@ -20,6 +20,7 @@ from contracts.batch import CandidateBatch, Rows
 from contracts.engine_records import decode_impression
 from contracts.funnel import Query
 from contracts.settings import ApiSettings, FeedSettings, Settings
+from operators.features.seen import SHOWN_CAPACITY
 from tests.api.worlds import CATEGORIES, SETTINGS, World, busy_world, video, world
 
 FEED = "/v1/recommendations/feed"
@@ -84,6 +85,19 @@ def test_an_unknown_user_gets_the_cold_start_feed() -> None:
     assert page["degraded"] is None
     assert len(page["items"]) == 20
     assert "trending" in {item["source"] for item in page["items"]}
+
+
+def test_who_scrolls_on_and_watches_nothing_never_gets_an_empty_page() -> None:
+    """Nothing is known of them but what they were shown, which is held back."""
+    made, shown = busy_world(600), list[str]()
+    made.users.pages = True
+    with TestClient(create_app(made.deps)) as client:
+        for _ in range(50):
+            page = client.get(FEED, params={"user_id": "scroller", "limit": 20}).json()
+            assert len(page["items"]) == 20
+            assert not set(ids(page)) & set(shown[-SHOWN_CAPACITY:])
+            shown += ids(page)
+    assert len(set(shown)) > 300
 
 
 def test_an_empty_catalog_gives_an_empty_page_and_says_nothing_is_broken() -> None:
