@@ -122,6 +122,10 @@ class Appeal(Protocol):
     def reads_heads(self) -> bool:
         """Whether it reads the ranker's heads too."""
 
+    @property
+    def trend_half_life_h(self) -> float:
+        """Of the column `trend` that it learned on; 0 where that was not noted."""
+
     def score(self, columns: Mapping[str, Column], n: int) -> F32:
         """(n,) higher is better."""
 

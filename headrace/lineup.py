@@ -11,7 +11,7 @@ import redis
 from contracts.errors import BundleError
 from contracts.lineup import Lineup
 from contracts.models import Bundle
-from contracts.settings import Settings
+from contracts.settings import Settings, StatsSettings
 from index_updater.embedding_size import EmbeddingSize
 from model_runtime import bundles
 from streams.generations import Generation, Generations
@@ -73,7 +73,10 @@ class Following:
         Raises:
             BundleError: see `bundles.load`.
         """
-        return bundles.load(settings_for(self.settings, self.client).model, bundle_id)
+        bundle = bundles.load(settings_for(self.settings, self.client).model, bundle_id)
+        if told := misfit(bundle, self.settings.stats):
+            _log.warning("%s", told)
+        return bundle
 
     def _open_registry(self) -> None:
         """Now: what a file system imports takes a while, and a promotion comes under traffic."""
@@ -96,6 +99,17 @@ class Following:
     def close(self) -> None:
         """Stop following."""
         self.topic.close()
+
+
+def misfit(bundle: Bundle, stats: StatsSettings) -> str | None:
+    """What of a bundle does not go with the statistics here: it is served all the same, but worse."""
+    learned = bundle.appeal.trend_half_life_h if bundle.appeal else 0.0
+    if learned in (0.0, stats.trend_half_life_h):
+        return None
+    return (
+        f"{bundle.id} learned its appeal where what trends fades by half in {learned:g} h, here it does "
+        f"in {stats.trend_half_life_h:g} h: train it anew, or set HEADRACE_STATS__TREND_HALF_LIFE_H"
+    )
 
 
 def settings_for(settings: Settings, client: redis.Redis) -> Settings:

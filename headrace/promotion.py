@@ -14,7 +14,7 @@ import redis
 from contracts.errors import BundleError, UnavailableError
 from contracts.lineup import Lineup
 from contracts.settings import Settings
-from headrace.lineup import settings_for
+from headrace.lineup import misfit, settings_for
 from headrace.models import announce, lineup_of
 from model_runtime import bundles
 from streams.keys import Keys
@@ -54,7 +54,9 @@ def promote(
         BundleError: it cannot be read, or a process refuses it; what was live stays live.
         UnavailableError: not ready in time, or Kafka or Redis does not answer.
     """
-    bundles.load(settings_for(settings, client).model, bundle_id)
+    bundle = bundles.load(settings_for(settings, client).model, bundle_id)
+    if told := misfit(bundle, settings.stats):
+        tell(told)
     there, before = Deployment.of(settings, client), lineup_of(settings)
     if before.live == bundle_id:
         tell(f"{bundle_id} is live already")

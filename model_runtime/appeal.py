@@ -63,6 +63,7 @@ class Appeal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         base: the mean log of the sum of all videos' exp(sum of terms) when it was learned, so that a
             score is about the probability that the video is the next that the viewer takes to.
+        trend_half_life_h: of the column `trend` when it was learned; 0 where that was not noted.
 
     Raises:
         ValueError: a weight of something that is no term, or no number.
@@ -70,6 +71,7 @@ class Appeal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     weights: dict[str, float]
     base: float = 0.0
+    trend_half_life_h: float = 0.0
 
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.weights) - set(TERMS)):

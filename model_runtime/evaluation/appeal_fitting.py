@@ -69,7 +69,8 @@ def fit_appeal(
     )
     weights = found.x / spread[used]
     base = float(logsumexp(scaled @ found.x + choices.speaks_for, axis=1).mean())
-    return Appeal({TERMS[i]: float(w) for i, w in zip(used.tolist(), weights, strict=True)}, base)
+    learned = {TERMS[i]: float(w) for i, w in zip(used.tolist(), weights, strict=True)}
+    return Appeal(learned, base, settings.stats.trend_half_life_h)
 
 
 def _choices(

@@ -10,8 +10,9 @@ from typer.testing import CliRunner
 
 from contracts.errors import BundleError, DatasetError
 from contracts.events import Event
-from contracts.settings import ModelSettings, Settings
+from contracts.settings import ModelSettings, Settings, StatsSettings
 from headrace.cli import app
+from headrace.lineup import misfit
 from model_runtime import bundles, manifest
 from model_runtime.appeal import TERMS, Appeal, from_files, to_file
 from model_runtime.evaluation.appeal_fitting import fit_appeal
@@ -54,6 +55,7 @@ def test_where_everybody_takes_to_what_trends_that_is_learned_and_finds_more(
     task = task_of(log, "time", "liked", 0.1)
     learned = fit_appeal(task.world, task.validation[0], BUNDLE, Settings(), None)
     assert learned.weights["trend"] > 0.3
+    assert learned.trend_half_life_h == Settings().stats.trend_half_life_h
     bundle = replace(BUNDLE, appeal=learned)
     assert quality(task, Appealing(bundle, Settings())) > 0.3
     assert quality(task, Towers(BUNDLE)) < 0.15
@@ -85,6 +87,19 @@ def test_appeal_is_part_of_a_bundle_and_a_wrong_one_is_refused_by_name(tmp_path:
     for wrong in (b'{"weights": {"cosin": 1}}', b'{"weights": {"cosine": "x"}}', b"{"):
         with pytest.raises(BundleError, match=r"'b': appeal\.json"):
             from_files("b", {"appeal.json": wrong})
+
+
+@pytest.mark.parametrize(
+    ("learned_h", "here_h", "told"), [(1, 1, False), (0, 4, False), (1, 4, True)]
+)
+def test_an_appeal_that_learned_on_other_trends_is_told_of(
+    learned_h: float, here_h: float, told: bool
+) -> None:
+    bundle = replace(BUNDLE, appeal=Appeal({"trend": 0.5}, trend_half_life_h=learned_h))
+    said = misfit(bundle, StatsSettings(trend_half_life_h=here_h))
+    assert (said is not None) == told
+    assert said is None or "in 1 h, here it does in 4 h" in said
+    assert misfit(BUNDLE, StatsSettings(trend_half_life_h=here_h)) is None
 
 
 TOML = """
