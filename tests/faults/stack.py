@@ -19,7 +19,7 @@ from headrace.servers.redis import EmbeddedRedis
 from streams.topics import create_topics
 from tests.faults.logs import read_ends, read_log
 from tests.integration.running import Deployment, eventually
-from tests.integration.test_user_flow import NOT_COMPARED, VIDEOS, clean_fold
+from tests.integration.user_logs import NOT_COMPARED, VIDEOS, clean_fold
 
 Kafka = ApacheKafka | EmbeddedBroker
 FLOWS = ("video-vectors", "user-state", "video-stats")

@@ -11,7 +11,7 @@ from contracts.events import Event
 from contracts.settings import Settings
 from streams.topics import create_topics
 from tests.integration.running import Deployment, deployment, eventually
-from tests.integration.test_user_flow import NOW_MS, assert_equal_user_by_user, log_of, with_catalog
+from tests.integration.user_logs import NOW_MS, assert_equal_user_by_user, log_of, with_catalog
 
 pytestmark = pytest.mark.faults
 

@@ -28,7 +28,7 @@ from tests.faults.proxy import SlowProxy
 from tests.faults.stack import Kafka, Stack, seconds, stack
 from tests.faults.traffic import Feeds, Load, until_fresh
 from tests.integration.running import eventually
-from tests.integration.test_user_flow import NOW_MS
+from tests.integration.user_logs import NOW_MS
 
 pytestmark = [
     pytest.mark.faults, pytest.mark.slow,

@@ -9,7 +9,7 @@ from typing import Any, Self
 import httpx
 import numpy as np
 
-from tests.integration.test_user_flow import KINDS, NOW_MS
+from tests.integration.user_logs import KINDS, NOW_MS
 
 _PAUSE_S = 0.05
 

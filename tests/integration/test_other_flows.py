@@ -1,8 +1,7 @@
 """The statistics and the vector flow as processes: killed and restarted, they equal a clean fold."""
 
 import time
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ from confluent_kafka import Consumer, TopicPartition
 from contracts.engine_records import VideoStats
 from contracts.events import Event, encode_event
 from contracts.ids import hash64
-from contracts.settings import Settings
 from contracts.stats_rows import decode
 from contracts.topics import VIDEOS as VIDEOS_TOPIC
 from contracts.videos import Video, VideoVector, decode_vector, encode_video
@@ -21,17 +19,9 @@ from operators.offsets import slot_key
 from operators.stat_columns import stat_events
 from operators.video_stats import PartitionStats
 from streams.dead_letters import read_dead_letters
-from streams.topics import create_topics
-from tests.integration.running import Deployment, deployment, eventually, made_anew
-from tests.integration.test_user_flow import NOW_MS, VIDEOS, log_of
+from tests.integration.running import Deployment, eventually, made_anew
+from tests.integration.user_logs import NOW_MS, VIDEOS, log_of
 from tests.stats_records import to_records
-
-
-@pytest.fixture
-def engine(settings: Settings, tmp_path: Path) -> Iterator[Deployment]:
-    create_topics(settings.kafka)
-    with deployment(settings, tmp_path) as running:
-        yield running
 
 
 def table(engine: Deployment, topic: str) -> dict[bytes, bytes]:

@@ -2,17 +2,11 @@
 
 import base64
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
-
-from contracts.settings import Settings
 from contracts.videos import Video, encode_video
 from streams.dead_letters import read_dead_letters
-from streams.topics import create_topics
-from tests.integration.running import Deployment, deployment, eventually
-from tests.integration.test_user_flow import NOW_MS, VIDEOS, log_of
+from tests.integration.running import Deployment, eventually
+from tests.integration.user_logs import NOW_MS, VIDEOS, log_of
 
 EVENT = b'{"event_id":"e","user_id":"u","video_id":"v0","event_type":"like","timestamp":%d' % NOW_MS
 VIDEO = b'{"video_id":"p","published_at":%d' % NOW_MS
@@ -42,13 +36,6 @@ PROFILES = BROKEN | {
     "too many blocks": b'{"user_id":"u","blocked_creators":[' + b'"c",' * 64 + b'"c"]}',
     "an age of -1": b'{"user_id":"u","age":-1}',
 }
-
-
-@pytest.fixture
-def engine(settings: Settings, tmp_path: Path) -> Iterator[Deployment]:
-    create_topics(settings.kafka)
-    with deployment(settings, tmp_path) as running:
-        yield running
 
 
 def test_each_poison_is_buried_once_and_everything_else_is_folded(engine: Deployment) -> None:
