@@ -29,6 +29,7 @@ from model_runtime.training.sequences import sequences
 from model_runtime.training.split import split
 from tests.training.logs import START_MS, a_log, events, videos, written
 
+CONFIGS = Path(__file__).parents[2] / "configs"
 TOML = """
 name = "small"
 threads = 1
@@ -75,6 +76,11 @@ def config_in(folder: Path, epochs: int) -> Path:
 def rows(folder: Path) -> list[dict[str, Any]]:
     told = json.loads((folder / "runs/small/metrics.json").read_text())["epochs"]
     return [{k: v for k, v in row.items() if k != "seconds"} for row in told]
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
+def test_a_configuration_that_ships_is_read_and_is_named_as_its_file(path: Path) -> None:
+    assert read(path).name == path.stem
 
 
 def test_a_run_that_is_killed_ends_as_if_nothing_had_happened(log: Path, tmp_path: Path) -> None:
