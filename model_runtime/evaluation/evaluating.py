@@ -83,7 +83,7 @@ def evaluate(
     answers = {one.name: _answer(task, one, tell) for one in [*asked, *own]}
     return Results(
         _about(task, positives, behind.name),
-        _lines(task, answers, {one.name for one in own}, bundles[0]),
+        _lines(task, answers, [one.name for one in own], bundles[0]),
         _heads(folder, log, task, bundles, tell) if options.ranker and by_time else {},
         _late(task, [*own[: len(bundles)], _best(asked, answers)], tell)
         if options.late and by_time
@@ -114,15 +114,20 @@ def _answer(task: Task, recommender: Recommender, tell: Told) -> Ranked:
     return rank(task.world, task.queries, recommender, count)
 
 
-def _lines(task: Task, answers: dict[str, Ranked], own: set[str], text: Bundle) -> list[Line]:
+def _lines(task: Task, answers: dict[str, Ranked], own: Sequence[str], text: Bundle) -> list[Line]:
+    """One of each; `own` begins with the towers of the first bundle."""
     quality = {name: _ndcg(ranked) for name, ranked in answers.items() if name not in own}
     best = max(quality, key=lambda name: quality[name])
     log = task.world.log
     vectors = embedded(text, log.videos, log.published)
     return [
-        line(task, name, ranked, vectors, name in own, None if name == best else answers[best])
+        line(
+            task, name, ranked, vectors, name in own,
+            first=None if name == best else answers[best],
+            towers=answers[own[0]] if name in own[1:] else None,
+        )
         for name, ranked in answers.items()
-    ]
+    ]  # fmt: skip
 
 
 def _best(asked: Sequence[Recommender], answers: dict[str, Ranked]) -> Recommender:

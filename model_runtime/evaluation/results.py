@@ -26,6 +26,7 @@ class Line(msgspec.Struct, frozen=True):
         variety: 1 - mean cosine of two videos of a list, by what is written about them.
         behind: NDCG@10 less that of the first line, on the same queries.
         bundle: it is of the engine, not a baseline: a bundle's towers, or the whole funnel.
+        over_towers: of the engine's, NDCG@10 less that of the first bundle's towers alone, likewise.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Line(msgspec.Struct, frozen=True):
     variety: float
     behind: Estimate | None
     bundle: bool
+    over_towers: Estimate | None = None
 
 
 class Point(msgspec.Struct, frozen=True):
@@ -98,12 +100,13 @@ def line(
     vectors: NDArray[np.float32],
     bundle: bool,
     first: Ranked | None,
+    towers: Ranked | None,
 ) -> Line:
     """The figures of one recommender.
 
     Args:
         vectors: (m, d) of what is written about the videos, the same for all.
-        first: what `behind` is told against.
+        first, towers: what `behind` and `over_towers` are told against.
     """
     found, person = Found.one_each(ranked.rank), task.queries.user
     metrics = {
@@ -121,6 +124,7 @@ def line(
         float(variety(ranked.top, vectors).mean()),
         None if first is None else difference(ranked, first, person),
         bundle,
+        None if towers is None else difference(ranked, towers, person),
     )
 
 

@@ -55,6 +55,11 @@ def test_a_log_becomes_a_report_with_every_part(tmp_path: Path) -> None:
         assert line.metrics["recall@500"].mean == 1  # there are 30 videos
         assert 0 < line.coverage <= 1
     assert sum(line.behind is None for line in found.lines) == 1
+    *others, towers, funnel = found.lines
+    assert not any(line.over_towers for line in [*others, towers])
+    assert funnel.over_towers is not None
+    gained = funnel.metrics["ndcg@10"].mean - towers.metrics["ndcg@10"].mean
+    assert funnel.over_towers.mean == pytest.approx(gained)
     assert [head.name for head in found.heads["day0"]][:2] == ["p_click", "p_complete"]
     assert [len(curve.points) for curve in found.staleness] == [7, 7]
     assert found.staleness[0].name == "bundle day0"

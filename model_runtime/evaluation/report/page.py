@@ -64,7 +64,7 @@ def _ranking(lines: Sequence[Line]) -> str:
         f'<tr class="{"bundle" if one.bundle else ""}"><td>{escape(one.name)}</td>'
         + "".join(f"<td>{_figure(one.metrics[name])}</td>" for name in _COLUMNS)
         + f"<td>{one.coverage:.1%}</td><td>{one.novelty:.2f}</td><td>{one.variety:.3f}</td>"
-        + f"<td>{'' if one.behind is None else _figure(one.behind, sign=True)}</td></tr>"
+        + f"<td>{_less(one.behind)}</td><td>{_less(one.over_towers)}</td></tr>"
         for one in ordered
     )
     return (
@@ -72,8 +72,13 @@ def _ranking(lines: Sequence[Line]) -> str:
         "<p>NDCG@10 with the central 95 % of it when people are drawn anew; in orange the "
         f"engine's own: a bundle's towers alone, and the whole funnel.</p>{chart}"
         f'<div class="wide"><table><tr><th></th>{head}<th>coverage</th><th>novelty, bits</th>'
-        f"<th>variety</th><th>ndcg@10 less the best baseline's</th></tr>{rows}</table></div>"
+        f"<th>variety</th><th>ndcg@10 less the best baseline's</th>"
+        f"<th>less the first bundle's towers'</th></tr>{rows}</table></div>"
     )
+
+
+def _less(difference: Estimate | None) -> str:
+    return "" if difference is None else _figure(difference, sign=True)
 
 
 def _staleness(curve: Staleness) -> str:
