@@ -1,11 +1,15 @@
 """`headrace train CONFIG`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from headrace.commands.shared import TRAINING, require
+
+# oneDNN keeps what it compiled for a product's shape, a thousand of a kind. Each step here has its own
+# number of rows: nothing is found again, and a run grew by gigabytes. Read when torch first multiplies.
+_KEPT_PRODUCTS: Final = ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY")
 
 
 def train(
@@ -27,6 +31,8 @@ def train(
     from headrace.training_view import Bars
 
     require((*TRAINING, "torch", "lightgbm", "matplotlib"), "train")
+    for variable in _KEPT_PRODUCTS:
+        os.environ.setdefault(variable, "1")
     from model_runtime.training.config import read
     from model_runtime.training.running import train as run
 
