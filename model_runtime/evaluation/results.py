@@ -24,7 +24,7 @@ class Line(msgspec.Struct, frozen=True):
         coverage: share of the candidates on any list of ten.
         novelty: bits of surprise of what is listed.
         variety: 1 - mean cosine of two videos of a list, by what is written about them.
-        behind: NDCG@10 less that of the first line, on the same queries.
+        behind: NDCG@10 less that of the best baseline, on the same queries; None of that one.
         bundle: it is of the engine, not a baseline: a bundle's towers, or the whole funnel.
         over_towers: of the engine's, NDCG@10 less that of the first bundle's towers alone, likewise.
     """

@@ -72,7 +72,7 @@ def _ranking(lines: Sequence[Line]) -> str:
         "<p>NDCG@10 with the central 95 % of it when people are drawn anew; in orange the "
         f"engine's own: a bundle's towers alone, and the whole funnel.</p>{chart}"
         f'<div class="wide"><table><tr><th></th>{head}<th>coverage</th><th>novelty, bits</th>'
-        f"<th>variety</th><th>ndcg@10 less the best baseline's</th>"
+        "<th>variety</th><th>ndcg@10 less the best baseline's</th>"
         f"<th>less the first bundle's towers'</th></tr>{rows}</table></div>"
     )
 
